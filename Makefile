@@ -1,0 +1,39 @@
+# Everything a newcomer needs: `make repro` installs and runs the main job, `make test` installs and passes the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := true
+export GX_ANALYTICS_ENABLED := false
+
+.PHONY: setup repro test lint ui serve lock
+
+setup: .venv/installed  ## make .venv with what requirements.lock pins
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, set PYTHON=...") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+repro: setup  ## the main job, as params.yaml configures it
+	dvc repro
+
+test: setup  ## the tests
+	python -m pytest
+
+lint: setup  ## style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: setup  ## MLflow's user interface on http://127.0.0.1:5000
+	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
+
+serve: setup  ## a Prefect server and a process that serves asc/full, until interrupted
+	python -m flows.serve
+
+lock: setup  ## pin what is installed now
+	python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock

@@ -1,0 +1,32 @@
+"""Magnitude-based one-shot unstructured pruning of the convolution weights (arXiv 2206.13909, section 2.4)."""
+
+import torch
+from torch import Tensor, nn
+
+from asc_core.errors import UserError
+
+
+def conv_weights(network: nn.Module) -> list[Tensor]:
+    """The weights of every convolution, in the network's order."""
+    return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+@torch.no_grad()
+def prune(network: nn.Module, ratio: float) -> int:
+    """Set the `ratio` smallest of all convolution weights, by magnitude over the whole network, to zero, in place.
+
+    Returns:
+        How many convolution weights are left: n - round(ratio * n), less those that were zero before.
+
+    Raises:
+        UserError: `ratio` is not in [0, 1).
+    """
+    if not 0 <= ratio < 1:
+        raise UserError(f"prune.ratio: {ratio} is not in [0, 1)")
+    weights = conv_weights(network)
+    flat = torch.cat([weight.flatten() for weight in weights])
+    # A rank, not a threshold: weights of equal magnitude must not change the count.
+    flat[flat.abs().argsort(stable=True)[: round(ratio * len(flat))]] = 0
+    for weight, values in zip(weights, flat.split([weight.numel() for weight in weights]), strict=True):
+        weight.copy_(values.reshape(weight.shape))
+    return int(flat.count_nonzero())

@@ -1,0 +1,50 @@
+"""What the challenge counts: non-zero entries times the bytes of the type they are stored in, every layer included."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from asc_core.compression.quantize import Affine, QuantConv2d
+
+LIMIT = 131_072  # bytes: 128 KB of non-zero parameters, KB = 1024 (DCASE 2021 Task 1A)
+
+
+@dataclass(frozen=True)
+class TensorSize:
+    """One line of the account."""
+
+    name: str
+    parameters: int
+    nonzero: int
+    bits: int
+
+    @property
+    def counted_bytes(self) -> int:
+        return self.nonzero * self.bits // 8
+
+
+def account(network: nn.Module) -> list[TensorSize]:
+    """The size of every tensor that the rule counts, in the network's order.
+
+    These are a network's parameters, and in a deployed one its 8-bit weights and half-precision scales and shifts. Not
+    counted: the input's mean and deviation, which belong to the feature extractor, and the running statistics of a
+    network that is still trained, which deployment folds into the scales and shifts.
+    """
+    counted: dict[str, Tensor] = dict(network.named_parameters())
+    for prefix, module in network.named_modules():
+        if isinstance(module, QuantConv2d | Affine):
+            counted.update({f"{prefix}.{name}": tensor for name, tensor in module.named_buffers(recurse=False)})
+    return [
+        TensorSize(name, tensor.numel(), int(tensor.count_nonzero()), tensor.element_size() * 8)
+        for name, tensor in counted.items()
+    ]
+
+
+def totals(network: nn.Module) -> dict[str, int]:
+    """Sums of the account: `parameters`, `nonzero_parameters`, `counted_bytes`."""
+    rows = account(network)
+    return {
+        "parameters": sum(row.parameters for row in rows),
+        "nonzero_parameters": sum(row.nonzero for row in rows),
+        "counted_bytes": sum(row.counted_bytes for row in rows),
+    }

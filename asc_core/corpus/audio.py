@@ -1,0 +1,72 @@
+"""Audio files: what their headers say, and their samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asc_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an audio file says of itself. `problem` is why it cannot be used, or None."""
+
+    seconds: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    subtype: str | None = None
+    problem: str | None = None
+
+
+def read_header(path: Path) -> Header:
+    """The header of an audio file, without decoding it; nothing is raised, `problem` says what is wrong."""
+    import soundfile
+
+    if not path.is_file():
+        return Header(problem="no such file")
+    try:
+        if missing := missing_bytes(path):
+            return Header(problem=f"truncated: {missing} bytes short of what its header announces")
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        return Header(problem=f"unreadable ({error})")
+    if info.frames <= 0:
+        return Header(problem="has no samples")
+    return Header(info.duration, info.samplerate, info.channels, info.subtype)
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes a RIFF (WAV) file lacks of the length its header announces; 0 for other formats.
+
+    libsndfile silently reads a truncated WAV as a shorter one, so this looks for itself.
+    """
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if head[:4] != b"RIFF" or len(head) < 8:
+        return 0
+    announced = int.from_bytes(head[4:8], "little")
+    if announced >= 0xFFFFFFFF:  # a streamed file of unknown length
+        return 0
+    return max(0, announced + 8 - path.stat().st_size)
+
+
+def read_samples(path: Path, sample_rate: int) -> np.ndarray:
+    """The samples of an audio file, mono (channels averaged) at `sample_rate` Hz: (samples,) float32 in [-1, 1].
+
+    Raises:
+        UserError: the file cannot be decoded, or holds no sample or a non-finite one.
+    """
+    import soundfile
+    import soxr
+
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as audio ({error})") from None
+    if not len(samples):
+        raise UserError(f"{path}: has no samples")
+    mono = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise UserError(f"{path}: has samples that are not finite numbers")
+    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate, quality="HQ")

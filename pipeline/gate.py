@@ -1,0 +1,59 @@
+"""Stage gate: refuse a model that is too large or not good enough; the limits are in params.yaml under `gates`."""
+
+from typing import Any
+
+from asc_core import UserError
+from asc_core.files import read_json, write_json
+from pipeline.params import Gates, Params
+from pipeline.paths import GATE, SUMMARY
+from pipeline.stage import run
+from pipeline.tracking import Journal
+
+
+def checks(summary: dict[str, Any], gates: Gates) -> list[dict[str, Any]]:
+    """A row for every limit that is set: name, value, limit, passed. Sizes are those of the largest seed."""
+    model, teacher = summary["quantized"], summary["teacher"]
+    drop = teacher["accuracy"]["mean"] - model["accuracy"]["mean"]
+    worst = min(value["mean"] for value in model["accuracy_by_device"].values())
+    values = {
+        "counted_bytes": (model["size"]["counted_bytes"], "at most"),
+        "file_bytes": (model["size"]["file_bytes"], "at most"),
+        "accuracy": (model["accuracy"]["mean"], "at least"),
+        "accuracy_drop": (drop, "at most"),
+        "worst_device": (worst, "at least"),
+    }
+    rows = []
+    for name, (value, sense) in values.items():
+        limit = getattr(gates, name)
+        if limit is not None:
+            passed = value <= limit if sense == "at most" else value >= limit
+            rows.append({"name": name, "value": value, "sense": sense, "limit": limit, "passed": passed})
+    return rows
+
+
+def complaint(row: dict[str, Any]) -> str:
+    """One failed check in words: what was measured, the limit, and by how much it is missed."""
+    whole = isinstance(row["value"], int)
+    number, unit = (f"{row['value']:,}", " bytes") if whole else (f"{row['value']:.2f}", "")
+    missed = abs(row["value"] - row["limit"])
+    by = f"{missed:,} bytes" if whole else f"{missed:.2f}"
+    return f"{row['name']} is {number}{unit}, the limit is {row['sense']} {row['limit']:,}{unit}, missed by {by}"
+
+
+def gate(params: Params, journal: Journal) -> None:
+    """Check the summary against the limits."""
+    rows = checks(read_json(SUMMARY), params.gates)
+    failed = [row for row in rows if not row["passed"]]
+    write_json(GATE, {"passed": not failed, "checks": rows})
+    journal.metrics({"gate.passed": int(not failed)}, summary=True)
+    journal.artifact(GATE, summary=True)
+    for row in rows:
+        print(
+            f"gate: {'passed' if row['passed'] else 'FAILED'}: {row['name']} {row['value']:.6g}, limit {row['limit']:g}"
+        )
+    if failed:
+        raise UserError("; ".join(complaint(row) for row in failed))
+
+
+if __name__ == "__main__":
+    run(gate)

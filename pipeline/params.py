@@ -1,0 +1,150 @@
+"""params.yaml, typed and strict: read once, in one place, and any key that is unknown or ill-typed is named."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from asc_core import UserError
+from asc_core.config import (
+    AugmentConfig,
+    DistillationConfig,
+    FeatureConfig,
+    FetchConfig,
+    NetworkConfig,
+    Schedule,
+    SyntheticConfig,
+    TrainingConfig,
+)
+
+PARAMS = Path("params.yaml")
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Expect(Section):
+    """What validation holds the corpus to; null accepts what the files say."""
+
+    scenes: list[str] | None
+    devices: list[str] | None
+    unseen_devices: list[str] | None
+
+
+class Data(Section):
+    source: Literal["synthetic", "folder", "tau2020"]
+    path: str
+    expect: Expect
+
+
+class TeacherStage(Section):
+    network: NetworkConfig
+    spec_augment: bool
+    schedule: Schedule
+
+
+class StudentStage(Section):
+    network: NetworkConfig
+    start: Literal["scratch", "teacher"]
+    distil: bool
+    spec_augment: bool
+    schedule: Schedule
+
+
+class PruneStage(Section):
+    ratio: Share
+    distil: bool
+    schedule: Schedule
+
+
+class QuantizeStage(Section):
+    distil: bool
+    schedule: Schedule
+
+
+class Gates(Section):
+    """Limits of the released model; null switches a check off."""
+
+    counted_bytes: Annotated[int, Field(gt=0)] | None
+    file_bytes: Annotated[int, Field(gt=0)] | None
+    accuracy: Percent | None
+    accuracy_drop: float | None
+    worst_device: Percent | None
+
+
+class Tracking(Section):
+    experiment: str
+
+
+class Params(Section):
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    data: Data
+    synthetic: SyntheticConfig
+    tau2020: FetchConfig
+    features: FeatureConfig
+    training: TrainingConfig
+    augment: AugmentConfig
+    distillation: DistillationConfig
+    teacher: TeacherStage
+    student: StudentStage
+    prune: PruneStage
+    quantize: QuantizeStage
+    gates: Gates
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Params":
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} names a seed twice")
+        if self.student.start == "teacher" and self.student.network != self.teacher.network:
+            raise ValueError("student.start: teacher needs student.network to be the same as teacher.network")
+        return self
+
+
+def parse(values: object, origin: Path | str) -> Params:
+    """The parameters in a parsed YAML document.
+
+    Raises:
+        UserError: a key is unknown, missing or ill-typed; the line names each with its full path.
+    """
+    try:
+        # As JSON, because strict validation of Python objects would want dataclass instances and not mappings.
+        return Params.model_validate_json(json.dumps(values))
+    except TypeError as error:
+        raise UserError(f"{origin}: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{origin}: " + "; ".join(_explain(each) for each in error.errors())) from None
+
+
+def _explain(error: dict) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{key}: unknown key, remove it or mend its spelling"
+    if error["type"] in ("missing", "missing_argument"):
+        return f"{key}: missing key"
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {reason}, got {error['input']!r}" if key else reason
+
+
+def load(path: Path = PARAMS) -> Params:
+    """The parameters in a YAML file.
+
+    Raises:
+        UserError: the file is missing or not YAML, or a key is unknown, missing or ill-typed.
+    """
+    return parse(read_yaml(path), path)
+
+
+def read_yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `python -m pipeline.configure quick` in the project") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None

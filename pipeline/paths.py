@@ -1,0 +1,32 @@
+"""Where the stages leave what they make: the contracts between them."""
+
+from pathlib import Path
+
+from asc_core.files import read_json
+
+CORPUS = Path("data/corpus.json")  # where the corpus is
+CLIPS = Path("data/clips.parquet")  # its validated clips, a row each
+FEATURES = Path("data/features")  # the feature store
+PREDICTIONS = Path("data/predictions")  # probabilities for every test clip, a table a seed
+VALIDATION = Path("reports/validation.json")
+DATA_DOCS = Path("reports/data_docs")
+SEEDS = Path("reports/seeds")  # metrics, a file a seed
+SUMMARY = Path("reports/summary.json")
+TABLE = Path("reports/summary.md")
+PLOTS = Path("reports/plots")
+GATE = Path("reports/gate.json")
+
+
+def corpus_root() -> Path:
+    """The folder of the corpus that the stage download has put in place."""
+    return Path(read_json(CORPUS)["root"])
+
+
+def model_path(seed: int, name: str) -> Path:
+    """The network `name` (teacher, student, pruned) of a seed."""
+    return Path("models") / str(seed) / f"{name}.safetensors"
+
+
+def package_path(seed: int) -> Path:
+    """The quantised network of a seed: the file that ships."""
+    return Path("models") / str(seed) / "quantized.asc"

@@ -1,0 +1,31 @@
+"""Stage quantize: 8-bit convolution weights, half precision for the rest, and the file that ships."""
+
+from asc_core.compression import package
+from asc_core.compression import quantize as quantization
+from asc_core.compression.size import totals
+from asc_core.models import checkpoint
+from asc_core.store import FeatureStore
+from pipeline.fitting import train
+from pipeline.params import Params
+from pipeline.paths import FEATURES, model_path, package_path
+from pipeline.stage import run
+from pipeline.tracking import Journal
+
+
+def quantize(params: Params, journal: Journal, seed: int) -> None:
+    """Tune the pruned network of a seed with 8-bit weights, fold its normalisations and package it."""
+    store, stage, path = FeatureStore(FEATURES), params.quantize, package_path(seed)
+    network, _ = checkpoint.load(model_path(seed, "pruned"))
+    quantization.start_quantized_training(network)
+    train(
+        "quantize", network, store, params, journal, seed, stage.schedule,
+        masks=params.student.spec_augment, distil=stage.distil, frozen_zeros=True,
+    )  # fmt: skip
+    quantization.quantize(network)
+    package.write(path, network, params.student.network, store.scenes, features=store.description)
+    journal.metrics({"size": {**totals(network), "file_bytes": path.stat().st_size}})
+    journal.artifact(path)
+
+
+if __name__ == "__main__":
+    run(quantize)

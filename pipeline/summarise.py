@@ -1,0 +1,87 @@
+"""Stage summarise: mean and standard deviation over the seeds, as JSON, as a table and as plots."""
+
+import statistics
+from typing import Any
+
+import pandas as pd
+
+from asc_core import plots
+from asc_core.files import read_json, write_json
+from pipeline.params import Params
+from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SUMMARY, TABLE, VALIDATION
+from pipeline.stage import run
+from pipeline.tracking import Journal, write_text
+
+
+def over_seeds(values: list[Any]) -> Any:
+    """Mean, sample standard deviation (0 for one seed) and n of numbers; of mappings, the same key by key."""
+    if isinstance(values[0], dict):
+        return {key: over_seeds([value[key] for value in values]) for key in values[0]}
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return None
+    std = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+    return {"mean": statistics.fmean(numbers), "std": std, "n": len(numbers)}
+
+
+def summary_of(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """The summary of the evaluations of several seeds. Sizes are the largest: a limit must hold for every seed."""
+    summary = {}
+    for model in seeds[0]:
+        metrics = [{key: value for key, value in seed[model].items() if key != "size"} for seed in seeds]
+        sizes = [seed[model]["size"] for seed in seeds]
+        summary[model] = {**over_seeds(metrics), "size": {key: max(size[key] for size in sizes) for key in sizes[0]}}
+    return summary
+
+
+def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> str:
+    """The summary as a table that people read: a row a network, a column a device."""
+    devices = list(next(iter(summary.values()))["accuracy_by_device"])
+    heads = ["network", "accuracy", "log loss", "seen", "unseen", *devices, "non-zero", "counted KB", "file KB"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+
+    def cell(value: dict[str, float] | None, digits: int = 1) -> str:
+        if value is None:
+            return "-"
+        spread = f" ±{value['std']:.{digits}f}" if value["n"] > 1 else ""
+        return f"{value['mean']:.{digits}f}{spread}"
+
+    for name, model in summary.items():
+        size = model["size"]
+        cells = [
+            name,
+            cell(model["accuracy"]),
+            cell(model["log_loss"], 3),
+            cell(model["accuracy_seen"]),
+            cell(model["accuracy_unseen"]),
+            *(cell(model["accuracy_by_device"][device]) for device in devices),
+            str(size["nonzero_parameters"]),
+            f"{size['counted_bytes'] / 1024:.1f}",
+            f"{size['file_bytes'] / 1024:.1f}" if "file_bytes" in size else "-",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = (
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent; log loss with "
+        f"the natural logarithm; devices that training never heard: {', '.join(unseen) or 'none'}. KB = 1024 bytes."
+    )
+    return head + "\n\n" + "\n".join(lines) + "\n"
+
+
+def summarise(params: Params, journal: Journal) -> None:
+    """Summarise the seeds that the parameters list, and no other."""
+    summary = summary_of([read_json(SEEDS / f"{seed}.json") for seed in params.seeds])
+    unseen = read_json(VALIDATION)["unseen_devices"]
+    write_json(SUMMARY, summary)
+    write_text(TABLE, markdown(summary, params.seeds, unseen))
+    predictions = pd.concat(pd.read_parquet(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds)
+    PLOTS.mkdir(parents=True, exist_ok=True)
+    plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
+    plots.confusion(predictions[predictions["model"] == "quantized"], PLOTS / "confusion_quantized.png")
+    journal.metrics(summary, summary=True)
+    for path in (SUMMARY, TABLE, *sorted(PLOTS.glob("*.png"))):
+        journal.artifact(path, summary=True)
+    print(TABLE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(summarise)

@@ -1,0 +1,167 @@
+"""Send the journals of `pipeline.tracking` to MLflow: `python -m pipeline.sync`.
+
+Whatever was sent is noted beside the journal, and every line carries its own time, so a line that is sent twice (the
+sender was killed before it could make the note) is the same measurement to MLflow and not another one.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.tracking import JOURNALS, git
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+BATCH = 1000  # metrics in one request, MLflow's limit
+
+
+def default_uri() -> str:
+    """The store in the project's folder, unless MLFLOW_TRACKING_URI names another."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def prepare() -> None:
+    """Settings that have to be made before MLflow is imported."""
+    os.environ["MLFLOW_TRACKING_URI"] = default_uri()
+    # With the defaults a dead server would be tried for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+
+def sync() -> int:
+    """Send everything that is new; return how many journals could not be sent."""
+    from filelock import FileLock, Timeout
+
+    JOURNALS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(JOURNALS / "sync.lock")
+    try:
+        lock.acquire(timeout=60)  # one sender at a time: the first use of a new database must not be shared
+    except Timeout:
+        return len(_pending())
+    with lock:
+        pending = _pending()
+        if not pending:
+            return 0
+        prepare()
+        import logging
+
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        for noisy in ("alembic", "mlflow"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+        client = MlflowClient()
+        for number, journal in enumerate(pending):
+            try:
+                _send(client, journal)
+            except (MlflowException, OSError) as error:
+                reason = str(error).splitlines()[0][:160]
+                print(
+                    f"MLflow at {default_uri()} does not answer ({reason}); the reports stay in {JOURNALS} "
+                    "and go with the next stage or with `python -m pipeline.sync`",
+                    file=sys.stderr,
+                )
+                return len(pending) - number
+    return 0
+
+
+def _pending() -> list[Path]:
+    """Journals with lines that were not sent, oldest first."""
+    journals = sorted(JOURNALS.glob("*/*.jsonl"), key=lambda path: path.stat().st_ctime)
+    return [path for path in journals if _sent(path)["bytes"] < path.stat().st_size]
+
+
+def _note(journal: Path) -> Path:
+    return journal.with_suffix(".sent")
+
+
+def _sent(journal: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_note(journal).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"bytes": 0}
+
+
+def _send(client: "MlflowClient", journal: Path) -> None:
+    from asc_core.files import write_json
+
+    sent = _sent(journal)
+    with open(journal, "rb") as file:
+        file.seek(sent["bytes"])
+        text = file.read()
+    text = text[: text.rfind(b"\n") + 1]  # a line in writing waits for the next time
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        if line["event"] == "start":
+            sent.update(_start(client, journal, line))
+            write_json(_note(journal), sent)
+    for summary in (False, True):
+        run = sent["parent" if summary else "run"]
+        _log_metrics(client, run, [line for line in lines if line["event"] == "metrics" and line["summary"] == summary])
+    for line in lines:
+        if line["event"] == "artifact" and Path(line["path"]).exists():
+            client.log_artifact(sent["parent" if line["summary"] else "run"], line["path"])
+            Path(line["path"]).unlink()
+        elif line["event"] == "end":
+            _end(client, sent, line)
+    write_json(_note(journal), {**sent, "bytes": sent["bytes"] + len(text)})
+
+
+def _start(client: "MlflowClient", journal: Path, line: dict[str, Any]) -> dict[str, str]:
+    """The runs of a journal, made where they are missing: that of the execution and, below it, that of the stage."""
+    experiment = line["params"]["tracking.experiment"]
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else client.create_experiment(experiment)
+
+    def run(key: str, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
+        runs = client.search_runs([experiment_id], f"tags.`asc.journal` = '{key}'", max_results=1)
+        if runs:
+            return runs[0].info.run_id
+        commit = tags.get("git.commit")
+        tags = {**tags, "asc.journal": key, **({"mlflow.source.git.commit": commit} if commit else {})}
+        run_id = client.create_run(experiment_id, start_time=line["time"], tags=tags, run_name=name).info.run_id
+        from mlflow.entities import Param
+
+        client.log_batch(run_id, params=[Param(name, str(value)[:500]) for name, value in params.items()])
+        return run_id
+
+    execution = journal.parent.name
+    common = {key: value for key, value in line["tags"].items() if key.startswith(("git.", "dvc."))}
+    parent = run(execution, execution, common, line["params"])
+    stage = run(
+        f"{execution}/{journal.stem}", line["name"], {**line["tags"], "mlflow.parentRunId": parent}, line["params"]
+    )
+    client.update_run(parent, status="RUNNING")
+    return {"run": stage, "parent": parent}
+
+
+def _log_metrics(client: "MlflowClient", run: str, lines: list[dict[str, Any]]) -> None:
+    from mlflow.entities import Metric
+
+    metrics = [
+        Metric(name, value, line["time"], line["step"]) for line in lines for name, value in line["values"].items()
+    ]
+    for at in range(0, len(metrics), BATCH):
+        client.log_batch(run, metrics=metrics[at : at + BATCH])
+
+
+def _end(client: "MlflowClient", sent: dict[str, Any], line: dict[str, Any]) -> None:
+    client.set_terminated(sent["run"], status=line["status"], end_time=line["time"])
+    if line["message"]:
+        client.set_tag(sent["run"], "mlflow.note.content", line["message"])
+    failed = client.get_run(sent["parent"]).data.tags.get("asc.failed")
+    if line["status"] != "FINISHED":
+        client.set_tag(sent["parent"], "asc.failed", line["message"] or line["status"])
+        client.set_tag(sent["parent"], "mlflow.note.content", line["message"])
+        failed = line["message"]
+    client.set_tag(sent["parent"], "dvc.lock", git("hash-object", "dvc.lock"))
+    client.set_terminated(sent["parent"], status="FAILED" if failed else "FINISHED", end_time=line["time"])
+
+
+if __name__ == "__main__":
+    raise SystemExit(1 if sync() else 0)

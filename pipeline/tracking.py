@@ -1,0 +1,125 @@
+"""What a stage reports, written down before it is sent: a journal that no tracking server can slow down.
+
+A training never talks to MLflow. It appends to `.state/tracking/<execution>/<stage>-<id>.jsonl`, and `pipeline.sync`,
+in a process of its own, sends what is new. A server that is down costs nothing but the delay.
+
+An execution is one run of the pipeline: what the environment variable ASC_EXECUTION says, else the `dvc` process that
+this stage descends from, else this process.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from asc_core.files import replacing
+
+JOURNALS = Path(".state/tracking")
+QUIET_SECONDS = 30  # between two sendings in the background: starting MLflow takes a core for seconds
+
+
+def execution() -> str:
+    """A name for this run of the pipeline, the same in all its stages."""
+    if name := os.environ.get("ASC_EXECUTION"):
+        return name
+    import psutil
+
+    process = psutil.Process()
+    for ancestor in process.parents():
+        try:
+            if any(Path(word).name == "dvc" for word in ancestor.cmdline()[:2]):
+                process = ancestor
+                break
+        except psutil.Error:
+            continue
+    return f"{datetime.fromtimestamp(process.create_time()):%Y-%m-%d-%H%M%S}-{process.pid}"
+
+
+class Journal:
+    """The report of one stage. `stage` is its name, with `@seed` where it belongs to a seed."""
+
+    def __init__(self, stage: str, seed: int | None, params: dict[str, Any]) -> None:
+        self.folder = JOURNALS / execution()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / f"{stage}-{uuid.uuid4().hex[:8]}.jsonl"
+        tags = {"stage": stage.split("@")[0], "git.commit": git("rev-parse", "HEAD"), "dvc.features": features_hash()}
+        if seed is not None:
+            tags["seed"] = str(seed)
+        self._write("start", name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params))
+
+    def metrics(self, values: dict[str, Any], step: int = 0, *, summary: bool = False) -> None:
+        """Numbers, nested mappings joined by dots; `summary` puts them on the execution's own run."""
+        numbers = {name: value for name, value in flat(values).items() if isinstance(value, int | float)}
+        self._write("metrics", values=numbers, step=step, summary=summary)
+
+    def artifact(self, path: Path, *, summary: bool = False) -> None:
+        """A file, kept as it is now until it is sent."""
+        copy = self.folder / "artifacts" / uuid.uuid4().hex / path.name
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(path, copy)
+        self._write("artifact", path=str(copy), summary=summary)
+
+    def end(self, status: str, message: str = "") -> None:
+        """The last line: FINISHED, FAILED or KILLED, and why."""
+        self._write("end", status=status, message=message)
+
+    def send(self, *, wait: bool = False) -> None:
+        """Have what is written so far sent to MLflow by another process; without `wait`, now and then is enough."""
+        last = JOURNALS / "last_sending"
+        if not wait and last.exists() and time.time() - last.stat().st_mtime < QUIET_SECONDS:
+            return
+        last.touch()
+        command = [sys.executable, "-m", "pipeline.sync"]
+        if wait:
+            subprocess.run(command, check=False)
+        else:
+            # Its output would come between the lines of whichever stage runs by then.
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _write(self, event: str, **values: Any) -> None:
+        line = json.dumps({"event": event, "time": round(time.time() * 1000), **values})
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}; lists stay values."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            result.update(flat(value, f"{prefix}{key}."))
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def git(*arguments: str) -> str:
+    """The output of a git command, or nothing where there is no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def features_hash() -> str:
+    """DVC's hash of the features in use: what the runs of a comparison must share."""
+    import yaml
+
+    try:
+        lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
+        return lock["stages"]["extract_features"]["outs"][0]["md5"]
+    except (OSError, KeyError, IndexError, TypeError):
+        return ""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
