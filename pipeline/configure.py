@@ -13,28 +13,32 @@ from pipeline.params import PARAMS, parse
 PROFILES = Path(__file__).with_name("conf")
 
 
-def configure(profile: str, overrides: list[str], path: Path = PARAMS) -> None:
+def configure(profile: str | None, overrides: list[str], path: Path = PARAMS) -> None:
     """Write the parameters of `profile`, with `overrides` (dotted.key=YAML value), to `path`; comments are kept.
+
+    Without a profile the overrides go on top of what `path` holds.
 
     Raises:
         UserError: an unknown profile or key, or an ill-typed value; `path` is left as it was.
     """
     from ruamel.yaml import YAML
 
-    source = PROFILES / f"{profile}.yaml"
+    source = PROFILES / f"{profile}.yaml" if profile else path
     if not source.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
         raise UserError(f"{profile}: no such profile, known are {known}")
     yaml = YAML()
-    yaml.width = 120
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 1000  # lines stay as the profile has them
+    yaml.representer.add_representer(
+        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     values = yaml.load(source)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise UserError(f"{override}: not of the form key=value")
         _set(values, key, YAML(typ="safe").load(text))
-    parse(_plain(values), f"profile {profile}")
+    parse(_plain(values), source)
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.dump(values, file)
 

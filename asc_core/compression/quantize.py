@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from asc_core.errors import UserError
 from asc_core.models.norm import SubSpectralNorm
 
 LEVELS = 127  # symmetric 8 bit: zero is exact, so a pruned weight stays zero
@@ -67,39 +66,43 @@ class Affine(nn.Module):
         return x * self.scale.to(x.dtype).reshape(-1, 1, 1) + self.shift.to(x.dtype).reshape(-1, 1, 1)
 
     @torch.no_grad()
-    def set(self, scale: Tensor, shift: Tensor) -> None:
-        """Take these (channels,) values, rounded to half precision.
+    def set(self, scale: Tensor, at: Tensor, value: Tensor) -> None:
+        """Become the line through (at, value) with slope `scale`, all (channels,), as nearly as half precision allows.
 
-        Raises:
-            UserError: a value is beyond what half precision holds.
+        Rounding scale and shift each for itself would not do: where a channel hardly varies (pruning makes many such),
+        scale * x and shift are large and nearly cancel, and what is left of them is mostly rounding. So the slope is
+        taken, among the half-precision numbers next to the exact one, as the one whose shift comes out best at `at`.
         """
-        for name, values in (("scale", scale), ("shift", shift)):
-            half = values.to(torch.float16)
-            if not half.isfinite().all():
-                raise UserError(f"quantize: a folded {name} of {values.abs().max():.3g} does not fit half precision")
-            getattr(self, name).copy_(half)
+        limit = torch.finfo(torch.float16).max
+        near = scale.double() * torch.linspace(1 - 2**-7, 1 + 2**-7, 65, dtype=torch.float64)[:, None]
+        slopes = near.clamp(-limit, limit).to(torch.float16)  # (candidate, channel)
+        exact = value.double() - slopes.double() * at.double()
+        shifts = exact.clamp(-limit, limit).to(torch.float16)
+        # Between slopes that serve equally well, the nearest to the exact one.
+        miss = (shifts.double() - exact).abs() + 1e-3 * (slopes.double() / scale.double() - 1).abs().nan_to_num()
+        best = miss.argmin(dim=0, keepdim=True)
+        self.scale.copy_(slopes.gather(0, best)[0])
+        self.shift.copy_(shifts.gather(0, best)[0])
 
 
 def quantize(network: nn.Module) -> None:
-    """Turn a trained network, in place, into the one that ships; what it computes from then on is what ships.
-
-    Raises:
-        UserError: a folded scale or shift does not fit half precision.
-    """
+    """Turn a trained network, in place, into the one that ships; what it computes from then on is what ships."""
     for conv, norm, packed, affine in _fold(network):
         weight = conv.weight.detach()
         step = channel_scale(weight)
         packed.weight.copy_(torch.round(weight / step).to(torch.int8))
         scale = step.flatten() * UNIT
-        shift = torch.zeros_like(scale) if conv.bias is None else conv.bias.detach()
-        if norm is not None:
-            per_channel = norm.num_features // len(scale)  # a sub-spectral norm has several for each channel
-            scale, shift = scale.repeat_interleave(per_channel), shift.repeat_interleave(per_channel)
-            mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None and variance is not None  # these networks track them
-            gain = norm.weight.detach() * torch.rsqrt(variance + norm.eps)
-            scale, shift = scale * gain, norm.bias.detach() + gain * (shift - mean)
-        affine.set(scale, shift)
+        bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.detach()
+        if norm is None:
+            affine.set(scale, at=torch.zeros_like(scale), value=bias)
+            continue
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None  # these networks track them
+        per_channel = norm.num_features // len(scale)  # a sub-spectral norm has several for each channel
+        scale, bias = scale.repeat_interleave(per_channel), bias.repeat_interleave(per_channel)
+        gain = norm.weight.detach() * torch.rsqrt(variance + norm.eps)
+        # What the convolution puts out when its normalisation is at its mean, and so puts out its own bias.
+        affine.set(scale * gain, at=(mean - bias) / scale, value=norm.bias.detach())
     network.eval()
 
 

@@ -1,0 +1,571 @@
+"""Fetching the TAU 2020 archives from servers, disks and archives that misbehave.
+
+FETCH_KILLS sets how often the kill test kills (8 unless told).
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from misbehaving_server import MisbehavingServer, first, seeded
+
+import asc_core
+from asc_core.corpus import tau2020, transfer
+from asc_core.corpus.tau2020 import FetchConfig, fetch
+from asc_core.errors import UserError
+
+TOP = "TAU-urban-acoustic-scenes-2020-mobile-development"
+DOC, META, AUDIO_1 = (f"{TOP}.{part}.zip" for part in ("doc", "meta", "audio.1"))
+KILLS = int(os.environ.get("FETCH_KILLS", "8"))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """18 small archives in the shape of the record, and the files they should become."""
+
+    archives: dict[str, bytes]
+    files: dict[str, bytes]
+    manifest: Path
+
+
+def zipped(members: dict[str, bytes], top: str = f"{TOP}/") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(top + name, content)
+    return buffer.getvalue()
+
+
+def write_manifest(path: Path, archives: dict[str, bytes]) -> Path:
+    entries = [
+        {"filename": name, "md5": hashlib.md5(content).hexdigest(), "bytes": len(content)}
+        for name, content in archives.items()
+    ]
+    path.write_text(json.dumps({"record": "0", "folder": TOP, "archives": entries}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    rng = random.Random(0)
+    parts = {
+        f"audio.{i}": {f"audio/park-oslo-{i}-{j}-a.wav": rng.randbytes(rng.randrange(300, 12_000)) for j in range(9)}
+        for i in range(1, 17)
+    }
+    clips = [clip for part in parts.values() for clip in part]
+    header = "filename\tscene_label\tidentifier\tsource_label\n"
+    meta = {
+        "meta.csv": header + "".join(f"{c}\tpark\toslo-1\ta\n" for c in clips),
+        "evaluation_setup/fold1_train.csv": "filename\tscene_label\n" + "".join(f"{c}\tpark\n" for c in clips[:100]),
+        "evaluation_setup/fold1_evaluate.csv": "filename\tscene_label\n" + "".join(f"{c}\tpark\n" for c in clips[100:]),
+        "evaluation_setup/fold1_test.csv": "filename\n" + "".join(f"{c}\n" for c in clips[100:]),
+    }
+    parts = {"doc": {"README.md": b"read me"}, "meta": {name: text.encode() for name, text in meta.items()}} | parts
+    archives = {f"{TOP}.{part}.zip": zipped(members) for part, members in parts.items()}
+    manifest = write_manifest(tmp_path_factory.mktemp("record") / "manifest.json", archives)
+    return Corpus(archives, {path: content for part in parts.values() for path, content in part.items()}, manifest)
+
+
+@pytest.fixture
+def server(corpus: Corpus) -> Iterator[MisbehavingServer]:
+    with MisbehavingServer(corpus.archives) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "BACKOFF", 0.005)
+    monkeypatch.setattr(transfer, "TIMEOUT", 5.0)
+
+
+@pytest.fixture
+def own(corpus: Corpus, tmp_path: Path) -> Path:
+    """A folder in which the user already has all archives."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name, content in corpus.archives.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def found(folder: Path) -> dict[str, bytes]:
+    """All files of a folder but the record of what was fetched."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != tau2020.STATE]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def assert_one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
+    assert "\n" not in str(error.value)
+    for part in parts:
+        assert part in str(error.value)
+
+
+# --- the network
+
+
+def test_fetches_every_file_and_leaves_nothing_else(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    fetch(tmp_path / "tau", FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path / "tau") == corpus.files
+    assert len(server.requests) == 18
+
+
+def test_complete_folder_needs_no_server(corpus: Corpus, tmp_path: Path) -> None:
+    with MisbehavingServer(corpus.archives) as server:
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+
+
+def test_folder_completed_by_others_is_left_alone(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    for path, content in corpus.files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert not server.requests
+    assert not (tmp_path / tau2020.STATE).exists()
+    next(iter((tmp_path / "audio").iterdir())).unlink()
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+
+
+def test_only_the_archive_of_a_lost_file_is_fetched_again(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    server.requests.clear()
+    (tmp_path / "audio/park-oslo-7-3-a.wav").unlink()
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    assert [request.name for request in server.requests] == [f"{TOP}.audio.7.zip"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cuts_and_outages_are_outlasted(corpus: Corpus, server: MisbehavingServer, tmp_path: Path, seed: int) -> None:
+    server.plan = seeded(seed, cut=0.4, unavailable=0.1, limited=0.1, longer=0.05, page=0.05)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    assert any(request.start for request in server.requests), "no download was resumed"
+
+
+@pytest.mark.parametrize("fault, requests", [("no_range", 2), ("wrong_range", 3), ("refused_range", 3)])
+def test_servers_that_cannot_resume(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, fault: str, requests: int
+) -> None:
+    server.plan = lambda name, n: "cut" if n == 0 else fault if n == 1 else None
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    starts = server.starts(AUDIO_1)
+    assert starts[1] and starts == [None, starts[1], None][:requests]
+
+
+def test_resumes_at_the_byte_where_the_connection_was_cut(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    content = corpus.archives[AUDIO_1]
+    (tmp_path / tau2020.WORK).mkdir()
+    (tmp_path / tau2020.WORK / f"{AUDIO_1}.part").write_bytes(content[:1234])
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert server.starts(AUDIO_1) == [1234]
+    assert found(tmp_path) == corpus.files
+
+
+@pytest.mark.parametrize("left, starts", [(b"not the archive", [15, None]), (bytes(1_000_000), [None])])
+def test_foreign_partial_files_are_replaced(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, left: bytes, starts: list[int | None]
+) -> None:
+    (tmp_path / tau2020.WORK).mkdir()
+    (tmp_path / tau2020.WORK / f"{AUDIO_1}.part").write_bytes(left)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert server.starts(AUDIO_1) == starts
+    assert found(tmp_path) == corpus.files
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_is_honoured(corpus: Corpus, server: MisbehavingServer, tmp_path: Path, as_date: bool) -> None:
+    soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 2))  # 1 to 2 seconds from now
+    server.plan, server.retry_after = first(1, "limited", AUDIO_1), soon if as_date else "1"
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    refused, served = (request.at for request in server.requests if request.name == AUDIO_1)
+    assert 0.9 < served - refused < 4
+
+
+def test_retry_after_is_bounded(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "LONGEST_RETRY_AFTER", 0.1)
+    server.plan, server.retry_after = first(1, "unavailable"), "86400"
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+
+
+def test_silent_server_is_given_up_and_resumed(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tau2020, "TIMEOUT", 0.3)
+    server.plan = first(1, "hang", AUDIO_1)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert server.starts(AUDIO_1) == [None, len(corpus.archives[AUDIO_1]) // 2]
+
+
+def test_wrong_content_once(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.plan = first(1, "wrong_content")
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+
+
+def test_wrong_content_always(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.plan = first(1000, "wrong_content", AUDIO_1)
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    wrong = bytes(byte ^ 1 for byte in corpus.archives[AUDIO_1])
+    md5s = [hashlib.md5(content).hexdigest() for content in (corpus.archives[AUDIO_1], wrong)]
+    assert_one_line(error, AUDIO_1, *md5s)
+    assert server.counts[AUDIO_1] == 3
+    assert not list((tmp_path / tau2020.WORK).glob(f"{AUDIO_1}*"))
+    assert not list((tmp_path / "audio").glob("park-oslo-1-*"))
+
+
+@pytest.mark.parametrize("fault, requests", [("missing", 1), ("unavailable", 6), ("page", 6)])
+def test_hopeless_servers_end_in_one_line(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, fault: str, requests: int
+) -> None:
+    server.plan = first(1000, fault, AUDIO_1)
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert_one_line(error, AUDIO_1)
+    assert server.counts[AUDIO_1] == requests
+
+
+@pytest.mark.parametrize(
+    "url, advice", [("http://127.0.0.1:1/files", "run it again to go on"), ("no-scheme/files", "check base_url")]
+)
+def test_unreachable_servers_end_in_one_line(corpus: Corpus, tmp_path: Path, url: str, advice: str) -> None:
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, FetchConfig(url), manifest=corpus.manifest)
+    assert_one_line(error, url, advice)
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_number_of_connections(corpus: Corpus, server: MisbehavingServer, tmp_path: Path, connections: int) -> None:
+    server.delay = 0.0005
+    fetch(tmp_path, FetchConfig(server.url, connections=connections), manifest=corpus.manifest)
+    assert server.most_active == connections
+
+
+# --- what the user has and asks for
+
+
+def test_own_archives_are_used_and_left_alone(corpus: Corpus, own: Path, tmp_path: Path) -> None:
+    fetch(tmp_path / "tau", FetchConfig("http://127.0.0.1:1", archives=str(own)), manifest=corpus.manifest)
+    assert found(tmp_path / "tau") == corpus.files
+    assert found(own) == corpus.archives
+
+
+def test_own_archive_missing_or_wrong(corpus: Corpus, own: Path, tmp_path: Path) -> None:
+    (own / META).write_bytes(b"wrong")
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(archives=str(own), connections=1), manifest=corpus.manifest)
+    assert_one_line(error, str(own / META), hashlib.md5(b"wrong").hexdigest())
+    assert (own / META).read_bytes() == b"wrong"
+    (own / META).unlink()
+    with pytest.raises(UserError, match="no such file"):
+        fetch(tmp_path / "tau", FetchConfig(archives=str(own), connections=1), manifest=corpus.manifest)
+
+
+def test_archives_are_kept_on_request(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    fetch(tmp_path, FetchConfig(server.url, keep_archives=True), manifest=corpus.manifest)
+    assert found(tmp_path / tau2020.KEPT) == corpus.archives
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path / tau2020.KEPT) == corpus.archives
+
+
+def test_space_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10e9))
+    config = FetchConfig("http://127.0.0.1:1/files")
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, config)
+    assert_one_line(error, str(tmp_path), " 27.1 GB of disk space are missing", "37.1 GB", "10.0 GB")
+    with open(tmp_path / tau2020.WORK / f"{AUDIO_1}.part", "wb") as part:
+        part.truncate(1_700_000_000)
+    with pytest.raises(UserError, match=r" 25\.4 GB of disk space are missing"):
+        fetch(tmp_path, config)
+
+
+def test_full_disk_ends_in_one_line(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert_one_line(error, str(tmp_path), "No space left")
+
+
+@pytest.mark.parametrize("config", [FetchConfig(connections=0), FetchConfig(archives="/no/such/folder")])
+def test_bad_parameters(corpus: Corpus, tmp_path: Path, config: FetchConfig) -> None:
+    with pytest.raises(UserError):
+        fetch(tmp_path, config, manifest=corpus.manifest)
+
+
+def test_damaged_record_of_what_is_in_place(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / tau2020.STATE).write_text(json.dumps({META: 3}))
+    with pytest.raises(UserError, match="delete it"):
+        fetch(tmp_path, FetchConfig("http://127.0.0.1:1"), manifest=corpus.manifest)
+
+
+def test_second_fetch_into_the_same_folder_is_refused(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    (tmp_path / tau2020.WORK).mkdir()
+    with open(tmp_path / tau2020.WORK / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another fetch"):
+            fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_shows_rate_and_time_left(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(transfer, "LINE_SECONDS", 0.05)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    server.delay = 0.002
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    shown = sys.stderr.getvalue()  # type: ignore[union-attr]
+    pattern = r"[\d.]+ MB/s.* \d:\d\d:\d\d" if terminal else r"fetch: [\d.]+ of [\d.]+ GB, [\d.]+ MB/s, \d+ min left"
+    assert re.search(pattern, re.sub(r"\x1b\[[\d;?]*\w", "", shown))
+    assert f"{AUDIO_1}: 9 files in place" in shown
+
+
+def test_manifest_is_the_record() -> None:
+    top, archives = tau2020._read_manifest(tau2020.MANIFEST)
+    assert top == TOP
+    assert len({archive.md5 for archive in archives}) == 18
+    assert sum(archive.bytes for archive in archives) == 27_364_817_167
+
+
+def test_import_needs_the_standard_library_only() -> None:
+    code = "import sys, asc_core.corpus.tau2020; print({'httpx', 'rich', 'tqdm', 'numpy'} & set(sys.modules))"
+    assert run_python(code).communicate(timeout=20)[0].strip() == "set()"
+
+
+# --- interruptions
+
+CHILD = """
+import os, signal, sys, time
+from pathlib import Path
+import httpx, rich
+from asc_core.corpus import tau2020, transfer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
+url, folder, manifest, slowness = sys.argv[1:]
+replace = os.replace
+def slow(source, target):
+    time.sleep(float(slowness))
+    replace(source, target)
+os.replace = slow
+transfer.BACKOFF = 0.005
+print("ready", flush=True)
+tau2020.fetch(Path(folder), tau2020.FetchConfig(url), manifest=Path(manifest))
+"""
+
+
+def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(asc_core.__file__).parents[1])}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def start_fetch(
+    server: MisbehavingServer, folder: Path, corpus: Corpus, slowness: float = 0.0
+) -> subprocess.Popen[str]:
+    """A process that is about to call fetch()."""
+    child = run_python(CHILD, server.url, folder, corpus.manifest, slowness)
+    assert child.stdout and child.stdout.readline() == "ready\n"
+    return child
+
+
+def archives_in_place(folder: Path) -> set[str]:
+    state = folder / tau2020.STATE
+    return set(json.loads(state.read_text())) if state.exists() else set()
+
+
+def test_kills_at_any_moment_lose_nothing(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    # Slow enough for about ten kills; where a fetch comes to its end, the next kills are for a new folder.
+    server.plan = seeded(1, cut=0.1, unavailable=0.05)
+    server.delay, slowness = 0.008, 0.005
+    rng = random.Random(KILLS)
+    kills = resumed = folders = 0
+    at_kill = []
+    folder = tmp_path / "0"
+    while kills < KILLS:
+        before, asked = archives_in_place(folder), len(server.requests)
+        child = start_fetch(server, folder, corpus, slowness)
+        time.sleep(rng.uniform(0, 0.5))
+        ended = child.poll() is not None
+        child.kill()
+        child.communicate()
+        requests = server.requests[asked:]
+        assert before <= archives_in_place(folder)
+        assert before.isdisjoint(request.name for request in requests), "an archive in place was downloaded again"
+        visible = {path: content for path, content in found(folder).items() if not path.startswith(".")}
+        assert visible.items() <= corpus.files.items(), "a file was visible before it was whole"
+        if ended:
+            assert child.returncode == 0 and found(folder) == corpus.files
+            folders += 1
+            folder = tmp_path / str(folders)
+        else:
+            kills += 1
+            at_kill.append(len(archives_in_place(folder)))
+            resumed += sum(request.start is not None for request in requests)
+    print(f"{kills} kills, with so many of 18 archives in place: {at_kill}; {resumed} downloads resumed")
+    server.delay = 0.0
+    fetch(folder, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(folder) == corpus.files
+    assert resumed
+
+
+def test_half_extracted_archive_is_extracted_again(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, target_of_death = os.replace, "park-oslo-1-5-a.wav"
+
+    def die(source: object, target: object) -> None:
+        if Path(str(target)).name == target_of_death:
+            raise OSError(5, "Input/output error", str(target))
+        replace(str(source), str(target))
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(UserError):
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert AUDIO_1 not in archives_in_place(tmp_path)
+    monkeypatch.setattr(os, "replace", replace)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    assert server.counts[AUDIO_1] == 1
+
+
+def test_ctrl_c_ends_promptly_and_can_be_resumed(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.plan = first(1, "hang", AUDIO_1)
+    child = start_fetch(server, tmp_path, corpus)
+    deadline = time.monotonic() + 10
+    while len(archives_in_place(tmp_path)) < 17 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    interrupted = time.monotonic()
+    child.communicate(timeout=10)
+    assert time.monotonic() - interrupted < 3
+    assert child.returncode == -signal.SIGINT
+    left = {path.name for path in (tmp_path / tau2020.WORK).iterdir()}
+    assert left == {"lock", f"{AUDIO_1}.part"}, "an archive stayed after its files were in place"
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    assert server.starts(AUDIO_1) == [None, len(corpus.archives[AUDIO_1]) // 2]
+
+
+# --- archives that mean harm
+
+
+def crafted(name: str, content: bytes = b"content", **attributes: int) -> bytes:
+    """An archive of one good member and one with the given name and ZipInfo attributes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's own, about duplicates
+        archive.writestr(f"{TOP}/audio/good.wav", b"good")
+        member = zipfile.ZipInfo("placeholder")
+        member.filename = name
+        for key, value in attributes.items():
+            setattr(member, key, value)
+        archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def lying(field: int, value: int) -> bytes:
+    """An archive whose table of contents has another number at `field` of its last entry."""
+    content = bytearray(crafted(f"{TOP}/audio/x.wav"))
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + field : entry + field + 4] = value.to_bytes(4, "little")
+    return bytes(content)
+
+
+HARMFUL = {
+    "parent": crafted(f"{TOP}/../../escaped.wav"),
+    "parent outside the top folder": crafted("../escaped.wav"),
+    "absolute": crafted("/escaped.wav"),
+    "drive letter": crafted("C:/escaped.wav"),
+    "drive letter below the top folder": crafted(f"{TOP}/audio/C:escaped.wav"),
+    "backslashes": crafted(f"{TOP}\\..\\..\\escaped.wav"),
+    "symbolic link": crafted(f"{TOP}/audio/link", b"/etc", create_system=3, external_attr=(stat.S_IFLNK | 0o777) << 16),
+    "duplicate": crafted(f"{TOP}/audio/good.wav"),
+    "duplicate but for case": crafted(f"{TOP}/audio/GOOD.wav"),
+    "duplicate of another archive's": crafted(f"{TOP}/meta.csv"),
+    "bomb": crafted(f"{TOP}/audio/x.wav", bytes(20_000_000), compress_type=zipfile.ZIP_DEFLATED),
+    "unknown compression": crafted(f"{TOP}/audio/x.wav", compress_type=zipfile.ZIP_LZMA),
+    "understated size": lying(24, 3),
+    "overstated size": lying(24, 9),
+    "wrong CRC": lying(16, 123),
+    "wrong offset": lying(42, 7),
+}
+
+
+@pytest.mark.parametrize("harm", HARMFUL)
+def test_harmful_members_are_refused(tmp_path: Path, harm: str) -> None:
+    archives = {META: zipped({"meta.csv": b"the real one"}), AUDIO_1: HARMFUL[harm]}
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, content in archives.items():
+        (own / name).write_bytes(content)
+    manifest = write_manifest(tmp_path / "manifest.json", archives)
+    folder = tmp_path / "data" / "tau"
+    with pytest.raises(UserError) as error:
+        fetch(folder, FetchConfig(archives=str(own), connections=1), manifest=manifest)
+    with zipfile.ZipFile(own / AUDIO_1) as archive:
+        assert_one_line(error, AUDIO_1, repr(archive.infolist()[-1].orig_filename))
+    assert not list(tmp_path.rglob("*escaped*")) and not Path("/escaped.wav").exists()
+    assert {path for path in found(folder) if not path.startswith(".")} <= {"meta.csv", "audio/good.wav"}
+    assert (folder / "meta.csv").read_bytes() == b"the real one"
+    assert not (folder / tau2020.WORK / "member").exists()
+    assert archives_in_place(folder) == {META}
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", zipped({"a": b""}, top="elsewhere/"), zipped({"a": b""})[:-9]])
+def test_what_is_no_archive_of_the_corpus(tmp_path: Path, content: bytes) -> None:
+    manifest = write_manifest(tmp_path / "manifest.json", {AUDIO_1: content})
+    with MisbehavingServer({AUDIO_1: content}) as server, pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=manifest)
+    assert_one_line(error, AUDIO_1)
+    assert not (tmp_path / "tau" / tau2020.WORK / AUDIO_1).exists(), "a bad archive was kept"
+
+
+def test_what_macos_adds_is_left_out(tmp_path: Path) -> None:
+    names = [f"{TOP}/audio/x.wav", f"{TOP}/.fetch.json", f"{TOP}/audio/.DS_Store", f"__MACOSX/{TOP}/audio/._x.wav"]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / AUDIO_1).write_bytes(zipped(dict.fromkeys(names, b"content"), top=""))
+    manifest = write_manifest(tmp_path / "manifest.json", {AUDIO_1: (tmp_path / "own" / AUDIO_1).read_bytes()})
+    fetch(tmp_path / "tau", FetchConfig(archives=str(tmp_path / "own")), manifest=manifest)
+    assert found(tmp_path / "tau") == {"audio/x.wav": b"content"}

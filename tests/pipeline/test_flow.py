@@ -1,0 +1,119 @@
+"""The pipeline through Prefect: a real server, a real serving process, real runs."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from workspace import Workspace
+
+from flows import server
+from flows.stages import StageFailed, end_tree, reason, run_stage, status
+
+
+@pytest.fixture(scope="module")
+def served(finished, tmp_path_factory):
+    """A finished workspace in which `make serve` runs, on a port of its own."""
+    workspace = finished.copy(tmp_path_factory.mktemp("served") / "project")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    workspace.environment["PREFECT_API_URL"] = url
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "flows.serve"],
+        cwd=workspace.folder,
+        env=workspace.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while workspace.run("prefect", "deployment", "inspect", "asc/full", check=False).returncode:
+        assert serving.poll() is None and time.monotonic() < deadline
+        time.sleep(1)
+    yield workspace
+    serving.send_signal(signal.SIGINT)
+    try:
+        serving.wait(30)
+    except subprocess.TimeoutExpired:
+        end_tree(serving.pid)
+    assert not server.is_up(url), "the server outlived the process that started it"
+
+
+def deployment_run(workspace: Workspace, *parameters: str) -> subprocess.CompletedProcess[str]:
+    flags = [word for parameter in parameters for word in ("-p", parameter)]
+    return workspace.run("prefect", "deployment", "run", "asc/full", "--watch", *flags, check=False)
+
+
+def last_message(workspace: Workspace) -> str:
+    """The state message of the latest flow run, as the API gives it."""
+    code = (
+        "from prefect.client.orchestration import get_client\n"
+        "from prefect.client.schemas.sorting import FlowRunSort\n"
+        "with get_client(sync_client=True) as client:\n"
+        "    print(client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0].state.message)\n"
+    )
+    return workspace.run("python", "-c", code).stdout
+
+
+def test_a_good_run_returns_0_and_leaves_its_result(served):
+    done = deployment_run(served)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_run_over_budget_returns_1_and_its_state_says_by_how_much(served):
+    summary = json.loads((served.folder / "reports/summary.json").read_text())
+    value = summary["quantized"]["size"]["counted_bytes"]
+    done = deployment_run(served, f'overrides=["gates.counted_bytes={value - 7}"]')
+    assert done.returncode == 1, done.stdout
+    assert "missed by 7 bytes" in last_message(served)
+
+
+def test_seeds_of_a_run_are_trained_side_by_side_and_summarised(served):
+    done = deployment_run(served, "seeds=[0, 1, 2]", 'overrides=["gates.counted_bytes=10240"]')
+    assert done.returncode == 0, done.stdout
+    summary = json.loads((served.folder / "reports/summary.json").read_text())
+    assert summary["quantized"]["accuracy"]["n"] == 3
+
+
+def test_without_a_server_the_flow_runs_as_well(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "project")
+    # A port where nothing listens stands for the configured server that was not started.
+    done = workspace.run("python", "-m", "flows.full", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert "Finished in state Completed()" in done.stdout
+    workspace.configure("gates.accuracy=100")
+    done = workspace.run("python", "-m", "flows.full", check=False, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("asc: error: gate: error: accuracy is ")
+
+
+def test_a_stage_that_takes_too_long_is_ended_with_its_children(finished, tmp_path, monkeypatch):
+    workspace = finished.copy(tmp_path / "project")
+    workspace.configure("teacher.schedule={epochs: 5000, learning_rate: 0.02}")
+    monkeypatch.chdir(workspace.folder)
+    for name, value in workspace.environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StageFailed, match="ended after its limit of 12 s"):
+        run_stage("train_teacher@0", lambda line: None, timeout=12)
+    assert not os.popen("pgrep -f 'pipeline.train_teacher --seed 0'").read().split()
+    workspace.configure()
+    assert run_stage("train_teacher@0", lambda line: None).status in ("restored", "unchanged")
+
+
+def test_what_dvc_did_is_read_from_its_output():
+    assert status(["Running stage 'gate':", "> python -m pipeline.gate"]) == "ran"
+    assert status(["Stage 'prune@0' is cached - skipping run, checking out outputs"]) == "restored"
+    assert status(["Stage 'gate' didn't change, skipping"]) == "unchanged"
+
+
+def test_the_reason_of_a_failure_is_the_stages_own_line():
+    assert (
+        reason("gate", ["gate: error: too large", "ERROR: failed to reproduce 'gate'"], 1) == "gate: error: too large"
+    )
+    assert reason("gate", ["ERROR: failed to reproduce 'gate'"], 1) == "gate: failed to reproduce 'gate'"
+    assert reason("gate", [], 3) == "gate: ended with code 3: no output"

@@ -1,0 +1,196 @@
+"""`dvc repro`, whole: on a tiny corpus, in a workspace of its own."""
+
+import json
+import os
+import time
+
+import pytest
+from workspace import Workspace
+
+SEEDED = ["train_teacher", "train_student", "prune", "quantize", "evaluate"]
+
+
+@pytest.fixture
+def workspace(finished, tmp_path):
+    return finished.copy(tmp_path / "project")
+
+
+def test_the_summary_keeps_its_interface(finished):
+    summary = json.loads((finished.folder / "reports/summary.json").read_text())
+    assert list(summary) == ["teacher", "student", "pruned", "quantized"]
+    for name, model in summary.items():
+        for metric in ("accuracy", "log_loss", "accuracy_seen", "accuracy_unseen"):
+            assert set(model[metric]) == {"mean", "std", "n"}
+            assert model[metric]["n"] == 1
+        assert set(model["accuracy_by_device"]) == {"a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6"}
+        assert len(model["accuracy_by_scene"]) == 10
+        assert {"parameters", "nonzero_parameters", "counted_bytes"} <= set(model["size"])
+        assert ("file_bytes" in model["size"]) == (name == "quantized")
+    gate = json.loads((finished.folder / "reports/gate.json").read_text())
+    assert gate["passed"] is True
+    assert {"name", "value", "limit", "passed"} <= set(gate["checks"][0])
+
+
+def test_sizes_are_those_of_the_method(finished):
+    """tau 1: 6,215 convolution weights, half of them pruned; float32 before, 8 and 16 bit after."""
+    summary = json.loads((finished.folder / "reports/summary.json").read_text())
+    assert summary["student"]["size"]["parameters"] == 8055
+    assert summary["student"]["size"]["counted_bytes"] == 4 * summary["student"]["size"]["nonzero_parameters"]
+    assert summary["pruned"]["size"]["nonzero_parameters"] <= 8055 - 6215 + 3108
+    quantized = summary["quantized"]["size"]
+    assert quantized["counted_bytes"] <= 3108 + 2 * (quantized["parameters"] - 6215)
+    assert quantized["file_bytes"] == (finished.folder / "models/0/quantized.asc").stat().st_size
+
+
+def test_a_second_repro_runs_nothing(workspace):
+    assert workspace.ran() == []
+
+
+def test_one_more_seed_runs_only_its_stages_and_the_aggregates(workspace):
+    workspace.configure("seeds=[0, 3]")
+    assert workspace.ran() == [*(f"{stage}@3" for stage in SEEDED), "summarise", "gate"]
+    summary = json.loads((workspace.folder / "reports/summary.json").read_text())
+    assert summary["teacher"]["accuracy"]["n"] == 2
+
+    workspace.configure("seeds=[3]")
+    assert workspace.ran() == ["summarise", "gate"]
+    only = json.loads((workspace.folder / "reports/seeds/3.json").read_text())
+    summary = json.loads((workspace.folder / "reports/summary.json").read_text())
+    assert summary["teacher"]["accuracy"] == {"mean": only["teacher"]["accuracy"], "std": 0.0, "n": 1}
+
+
+def test_earlier_parameters_are_restored_and_not_computed_again(workspace):
+    weights = (workspace.folder / "models/0/quantized.asc").read_bytes()
+    workspace.configure("quantize.schedule={epochs: 1, learning_rate: 0.005}")
+    assert workspace.ran()[0] == "quantize@0"
+    assert (workspace.folder / "models/0/quantized.asc").read_bytes() != weights
+    workspace.configure()
+    assert "quantize@0" not in workspace.ran()
+    assert (workspace.folder / "models/0/quantized.asc").read_bytes() == weights
+
+
+def test_training_again_gives_the_same_weights(workspace):
+    weights = (workspace.folder / "models/0/teacher.safetensors").read_bytes()
+    assert workspace.ran("--force", "--single-item", "train_teacher@0") == ["train_teacher@0"]
+    assert (workspace.folder / "models/0/teacher.safetensors").read_bytes() == weights
+
+
+def test_a_model_over_its_budget_fails_the_run_and_leaves_the_reports(workspace):
+    value = json.loads((workspace.folder / "reports/summary.json").read_text())["quantized"]["size"]["counted_bytes"]
+    workspace.configure(f"gates.counted_bytes={value - 5}")
+    done = workspace.run("dvc", "repro", check=False)
+    assert done.returncode != 0
+    told = [line for line in done.stdout.splitlines() if "error: " in line]
+    assert told[0] == (
+        f"gate: error: counted_bytes is {value:,} bytes, the limit is at most {value - 5:,} bytes, missed by 5 bytes"
+    )
+    assert "Traceback" not in done.stdout
+    gate = json.loads((workspace.folder / "reports/gate.json").read_text())
+    assert gate["passed"] is False
+    assert [check["name"] for check in gate["checks"] if not check["passed"]] == ["counted_bytes"]
+    parents = [run for run in runs(workspace) if "mlflow.parentRunId" not in run.data.tags]
+    assert parents[0].info.status == "FAILED"
+    assert "missed by 5 bytes" in parents[0].data.tags["mlflow.note.content"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "missed"),
+    [("accuracy=100", "accuracy"), ("accuracy_drop=-100", "accuracy_drop"), ("file_bytes=10", "file")],
+)
+def test_each_gate_can_fail(limit, missed, workspace):
+    workspace.configure(f"gates.{limit}")
+    done = workspace.run("python", "-m", "pipeline.gate", check=False)
+    assert done.returncode == 1
+    assert f"gate: error: {missed}" in done.stdout
+
+
+def test_a_killed_training_goes_on_where_it_was(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "project")
+    workspace.configure("teacher.schedule={epochs: 40, learning_rate: 0.02}")
+    import signal
+    import subprocess
+
+    training = subprocess.Popen(
+        ["python", "-m", "pipeline.train_teacher", "--seed", "0"],
+        cwd=workspace.folder,
+        env={**workspace.environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert training.stdout is not None
+    for line in training.stdout:
+        if "epoch 5/40" in line:
+            training.send_signal(signal.SIGKILL)
+            break
+    training.wait()
+    done = workspace.run("python", "-m", "pipeline.train_teacher", "--seed", "0")
+    assert "continues after epoch" in done.stdout
+    assert "epoch 40/40" in done.stdout
+    resumed = (workspace.folder / "models/0/teacher.safetensors").read_bytes()
+    workspace.run("python", "-m", "pipeline.train_teacher", "--seed", "0")
+    assert (workspace.folder / "models/0/teacher.safetensors").read_bytes() == resumed
+
+
+def runs(workspace: Workspace) -> list:
+    """Every run in the workspace's MLflow store, the newest first."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workspace.folder}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, max_results=1000))
+
+
+def test_mlflow_holds_one_parent_and_a_child_for_every_stage(finished):
+    found = runs(finished)
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    children = {run.info.run_name: run for run in found if run is not parents[0]}
+    assert set(children) == {
+        *("download", "validate", "extract_features", "summarise", "gate"),
+        *(f"{stage}@0" for stage in SEEDED),
+    }
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parents[0].info.run_id}
+    assert {run.info.status for run in found} == {"FINISHED"}
+
+    summary = json.loads((finished.folder / "reports/summary.json").read_text())
+    assert parents[0].data.metrics["quantized.accuracy.mean"] == summary["quantized"]["accuracy"]["mean"]
+    assert {"quantized.accuracy.std", "quantized.accuracy.n"} <= set(parents[0].data.metrics)
+    assert parents[0].data.tags["dvc.lock"] and parents[0].data.tags["git.commit"]
+    evaluate = children["evaluate@0"]
+    assert evaluate.data.tags["seed"] == "0"
+    assert evaluate.data.params["features.n_mels"] == "32"
+    seed = json.loads((finished.folder / "reports/seeds/0.json").read_text())
+    for device, accuracy in seed["quantized"]["accuracy_by_device"].items():
+        assert evaluate.data.metrics[f"quantized.accuracy_by_device.{device}"] == accuracy
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished.folder}/mlflow.db")
+    history = client.get_metric_history(children["train_teacher@0"].info.run_id, "loss")
+    assert [point.step for point in history] == [1, 2]
+    assert "summary.json" in {item.path for item in client.list_artifacts(parents[0].info.run_id)}
+
+
+def test_a_journal_that_is_sent_again_doubles_nothing(workspace):
+    before = {run.info.run_id: run.data.metrics for run in runs(workspace)}
+    for note in workspace.folder.glob(".state/tracking/*/*.sent"):
+        note.unlink()
+    workspace.run("python", "-m", "pipeline.sync")
+    assert {run.info.run_id: run.data.metrics for run in runs(workspace)} == before
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{workspace.folder}/mlflow.db")
+    teacher = next(run for run in runs(workspace) if run.info.run_name == "train_teacher@0")
+    assert len(client.get_metric_history(teacher.info.run_id, "loss")) == 2
+
+
+def test_a_tracking_server_that_is_down_costs_no_training_and_no_metric(workspace):
+    workspace.configure("quantize.schedule={epochs: 1, learning_rate: 0.004}")
+    start = time.monotonic()
+    done = workspace.run("dvc", "repro", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert "does not answer" in done.stdout
+    assert time.monotonic() - start < 120  # MLflow's own defaults would wait for minutes in every stage
+    assert len([run for run in runs(workspace) if run.info.run_name == "quantize@0"]) == 1
+    workspace.run("python", "-m", "pipeline.sync")
+    assert len([run for run in runs(workspace) if run.info.run_name == "quantize@0"]) == 2

@@ -1,0 +1,66 @@
+"""What the challenge counts."""
+
+import torch
+from torch import nn
+
+from asc_core.compression.prune import prune
+from asc_core.compression.quantize import quantize
+from asc_core.compression.size import LIMIT, TensorSize, account, totals
+from asc_core.config import NetworkConfig
+from asc_core.models import build
+
+
+def small() -> nn.Sequential:
+    """A convolution of 12 weights, 5 of them zero, and a normalisation."""
+    network = nn.Sequential(nn.Conv2d(2, 2, (1, 3), bias=False), nn.BatchNorm2d(2))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([1, 0, 2, 0, -1, 3, 0, 0, 4, -4, 1, 0.0]).reshape(2, 2, 1, 3))
+        network[1].bias.copy_(torch.tensor([0.0, 0.5]))
+    return network
+
+
+def test_a_small_network_by_hand():
+    assert account(small()) == [
+        TensorSize("0.weight", 12, 7, 32),
+        TensorSize("1.weight", 2, 2, 32),
+        TensorSize("1.bias", 2, 1, 32),
+    ]
+    assert totals(small()) == {"parameters": 16, "nonzero_parameters": 10, "counted_bytes": 40}
+
+
+def test_the_same_network_deployed_by_hand():
+    network = small()
+    quantize(network)
+    assert sorted(account(network), key=lambda row: row.name) == [
+        TensorSize("0.weight", 12, 7, 8),
+        TensorSize("1.scale", 2, 2, 16),
+        TensorSize("1.shift", 2, 1, 16),
+    ]
+    assert totals(network) == {"parameters": 16, "nonzero_parameters": 10, "counted_bytes": 7 * 1 + 3 * 2}
+
+
+def test_the_whole_network_is_counted_but_the_input_and_the_running_statistics():
+    assert totals(build(NetworkConfig(tau=8), 10))["parameters"] == 314_970
+    names = {row.name for row in account(build(NetworkConfig(), 10))}
+    assert not [name for name in names if name.startswith("input") or "running" in name]
+
+
+def test_the_published_compression_at_tau_8():
+    torch.manual_seed(0)
+    network = build(NetworkConfig(tau=8), 10)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.bias, 0.5, 1)  # no shift is zero by chance
+    prune(network, 0.89)
+    quantize(network)
+    rows = account(network)
+    weights = [row for row in rows if row.bits == 8]
+    rest = [row for row in rows if row.bits == 16]
+    assert len(weights) + len(rest) == len(rows)
+    assert sum(row.parameters for row in weights) == 300_320 and sum(row.nonzero for row in weights) == 33_035
+    # Two numbers for each normalised channel, the classifier's bias, and the scales of what has no normalisation.
+    unnormalised = 2 * (2 * 80 + 2 * 120 + 2 * 160 + 3 * 200)
+    assert sum(row.parameters for row in rest) == 14_650 + unnormalised + 10
+    counted = totals(network)["counted_bytes"]
+    assert counted == sum(row.counted_bytes for row in rows) == sum(row.nonzero * row.bits for row in rows) / 8
+    assert counted <= 33_035 + 2 * (14_650 + unnormalised + 10) < LIMIT == 128 * 1024

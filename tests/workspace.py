@@ -1,0 +1,95 @@
+"""A copy of the project, small enough to run whole in a test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = (
+    "asc_core",
+    "pipeline",
+    "flows",
+    "dvc.yaml",
+    "params.yaml",
+    "prefect.toml",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+)
+TINY = [
+    "seeds=[0]",
+    "synthetic={clip_seconds: 1.0, train_recordings: 3, train_copies: 1, test_recordings: 1, seed: 0}",
+    "features.n_mels=32",
+    "teacher.network.tau=1",
+    "teacher.schedule={epochs: 2, learning_rate: 0.02}",
+    "student.schedule={epochs: 1, learning_rate: 0.02}",
+    "prune.schedule={epochs: 1, learning_rate: 0.01}",
+    "quantize.schedule={epochs: 1, learning_rate: 0.01}",
+    "gates={counted_bytes: 10240, file_bytes: 12288, accuracy: null, accuracy_drop: null, worst_device: null}",
+]
+
+
+class Workspace:
+    """A folder with the project's code in it, in which commands run as a user would type them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        state = folder / ".state" / "home"
+        state.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PREFECT_HOME": str(state / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "true",
+            "DVC_SITE_CACHE_DIR": str(state / "dvc"),
+        }
+        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ASC_EXECUTION"):
+            self.environment.pop(name, None)
+
+    @classmethod
+    def create(cls, folder: Path, overrides: list[str]) -> "Workspace":
+        """The project's code in a new repository, with the profile quick and `overrides`."""
+        for part in PARTS:
+            source, target = ROOT / part, folder / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        workspace = cls(folder)
+        for command in ("init -q", "add -A", "-c user.name=t -c user.email=t@example.org commit -qm code"):
+            workspace.run("git", *command.split())
+        workspace.run("python", "-m", "pipeline.configure", "quick", *overrides)
+        return workspace
+
+    def copy(self, folder: Path) -> "Workspace":
+        """The same workspace, with all it has made, somewhere else."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Workspace(folder)
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the workspace; its standard output and error come back together, in `stdout`."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def configure(self, *overrides: str) -> None:
+        """Write params.yaml anew: the tiny profile and `overrides`."""
+        self.run("python", "-m", "pipeline.configure", "quick", *TINY, *overrides)
+
+    def ran(self, *arguments: str, check: bool = True) -> list[str]:
+        """The stages that `dvc repro` ran."""
+        lines = self.run("dvc", "repro", *arguments, check=check).stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
