@@ -95,11 +95,23 @@ class FeatureConfig(Config):
 
 @dataclass(frozen=True)
 class NetworkConfig(Config):
-    """Which network: its name, its width, and the normalisation between its stages."""
+    """Which network: its name, its width, and how it normalises frequencies (`asc_core.models.norm`).
 
-    name: Literal["bc_resnet_asc"] = "bc_resnet_asc"
+    Attributes:
+        tau: width of the BC-ResNets, in multiples of their smallest.
+        width: channels of the first stage of `cp_resnet`.
+    """
+
+    name: Literal["bc_resnet_asc", "bc_resnet", "cp_resnet"] = "bc_resnet_asc"
     tau: float = 1
-    norm: Literal["none", "resnorm"] = "resnorm"
+    norm: Literal["none", "resnorm", "resnorm_input", "freqin", "global_freqnorm", "fixed_pcen"] = "resnorm"
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.tau <= 1000:
+            raise UserError(f"network.tau: {self.tau} is not from 0.1 to 1000")
+        if self.width < 1:
+            raise UserError(f"network.width: {self.width} is less than 1")
 
 
 @dataclass(frozen=True)
@@ -113,12 +125,37 @@ class SpecAugmentConfig(Config):
 
 
 @dataclass(frozen=True)
+class FreqMixStyleConfig(Config):
+    """Freq-MixStyle: a share `p` of the batches gets mixed statistics, weights drawn from Beta(alpha, alpha)."""
+
+    alpha: float = 0.3
+    p: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not (self.alpha > 0 and 0 <= self.p <= 1):
+            raise UserError(f"freq_mixstyle: needs alpha > 0 and 0 <= p <= 1; got {self}")
+
+
+@dataclass(frozen=True)
+class DeviceTransferConfig(Config):
+    """A share `p` of the clips moves to another training device, by the difference of the devices' mean spectra."""
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise UserError(f"device_transfer.p: {self.p} is not in [0, 1]")
+
+
+@dataclass(frozen=True)
 class AugmentConfig(Config):
     """What is done to training batches. `spec_augment` applies where a stage asks for it (published: tau 8 only)."""
 
     roll_seconds: float = 1.5
     mixup_alpha: float = 0.3
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+    freq_mixstyle: FreqMixStyleConfig | None = None
+    device_transfer: DeviceTransferConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,13 @@ def digest(*values: Any) -> str:
 
 
 def stamp(path: Path) -> int:
-    """A number that changes when a file is replaced or edited (never 0, which marks a row that is still to do)."""
-    status = path.stat()
+    """A number that changes when a file is replaced or edited; never 0.
+
+    Raises:
+        UserError: the file is not there.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
     return int(digest(status.st_size, status.st_mtime_ns), 16) | 1

@@ -21,7 +21,6 @@ from asc_core.errors import UserError
 from asc_core.evaluation import predict
 from asc_core.files import replacing
 from asc_core.models.checkpoint import contiguous
-from asc_core.models.norm import InputNorm
 from asc_core.store import FeatureStore
 
 
@@ -50,10 +49,9 @@ class Job:
 
 
 def fit_input(network: nn.Module, store: FeatureStore) -> None:
-    """Set the input scale of a fresh network from the training split: one mean and one deviation for all bands."""
+    """Set the input layer of a fresh network from the training split and the frames' rate."""
     mean, std = store.statistics("train")
-    overall = mean.mean()
-    network.input = InputNorm(overall, (std.square() + (mean - overall).square()).mean().sqrt())
+    network.input.fit(mean, std, store.config.sample_rate / store.config.hop_length)  # type: ignore[union-attr, operator]
 
 
 def fit(
@@ -94,15 +92,19 @@ def fit(
     if start:
         print(f"{label}: continues after epoch {start}", flush=True)
     frames_per_second = 1000 / store.config.hop_ms
+    curves = store.device_curves().to(device) if job.augment.device_transfer else None
     steps = max(1, len(rows) // job.training.batch_size)
     began = time.monotonic()
     for epoch in range(start, job.schedule.epochs):
         rng = torch.Generator().manual_seed(_mix(job.seed, epoch))
         torch.manual_seed(_mix(job.seed, epoch) + 1)  # dropout
         total = torch.zeros((), device=device)
-        for step, (x, labels) in enumerate(batches(store, rows, job.training.batch_size, rng, device)):
+        for step, (x, labels, devices) in enumerate(batches(store, rows, job.training.batch_size, rng, device)):
             targets = functional.one_hot(labels, len(store.scenes)).float()
-            x, targets = augment(x, targets, job.augment, frames_per_second=frames_per_second, masks=job.masks, rng=rng)
+            x, targets = augment(
+                x, targets, job.augment,
+                frames_per_second=frames_per_second, masks=job.masks, rng=rng, devices=devices, curves=curves,
+            )  # fmt: skip
             for group in optimizer.param_groups:
                 group["lr"] = job.schedule.rate(epoch + step / steps)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -158,8 +160,9 @@ def objective(logits: Tensor, targets: Tensor, x: Tensor, teacher: Teacher | Non
 
 def batches(
     store: FeatureStore, rows: np.ndarray, batch_size: int, rng: torch.Generator, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of shuffled batches: (batch, 1, mel, frame) float32 features and (batch,) labels, on `device`.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """One epoch of shuffled batches: (batch, 1, mel, frame) float32 features, (batch,) labels and (batch,) recording
+    devices (as `store.device_indices`), on `device`.
 
     The next batch is read while the present one is used. A last batch that is not full is left out, as its statistics
     would be noisier than the others' (unless it is the only one).
@@ -169,17 +172,17 @@ def batches(
     parts = [order[at : at + batch_size] for at in range(0, full, batch_size)]
     pinned = device.type == "cuda"
 
-    def read(part: np.ndarray) -> tuple[Tensor, Tensor]:
-        x, labels = store.batch(part), store.labels[part]
-        return (x.pin_memory(), labels.pin_memory()) if pinned else (x, labels)
+    def read(part: np.ndarray) -> list[Tensor]:
+        tensors = [store.batch(part), store.labels[part], store.device_indices[part]]
+        return [tensor.pin_memory() for tensor in tensors] if pinned else tensors
 
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(read, parts[0])
         for number in range(len(parts)):
-            x, labels = coming.result()
+            x, labels, devices = (tensor.to(device, non_blocking=True) for tensor in coming.result())
             if number + 1 < len(parts):
                 coming = reader.submit(read, parts[number + 1])
-            yield x.to(device, non_blocking=True).float(), labels.to(device, non_blocking=True)
+            yield x.float(), labels, devices
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:

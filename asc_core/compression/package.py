@@ -23,7 +23,8 @@ from asc_core.models.checkpoint import contiguous
 MAGIC = b"ASC1"
 DIGEST = 32
 MOST = 1 << 24  # bytes of a package, far above any model of this kind
-EXPANSION = 8  # times its compressed size that a package may unpack to
+MOST_UNPACKED = 1 << 22  # bytes that its tensors may take, or
+EXPANSION = 8  # times the size of the package where that is more
 
 
 def write(path: Path, network: nn.Module, config: NetworkConfig, labels: list[str], **more: Any) -> None:
@@ -46,6 +47,7 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     Raises:
         UserError: the file is missing, foreign, damaged or too large.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
@@ -61,12 +63,22 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(f"{path}: damaged or incomplete; copy or build it again")
     try:
         unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=1 << 27)
-        tensors = unpacker.decompress(payload, max_length=EXPANSION * len(payload))
+        tensors = unpacker.decompress(payload, max_length=max(EXPANSION * len(payload), MOST_UNPACKED))
         header = json.loads(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
         description = json.loads(header["__metadata__"]["asc"])
         network = build(NetworkConfig(**description["network"]), len(description["labels"]))
         deploy(network)
         network.load_state_dict(load(tensors))
-    except (lzma.LZMAError, KeyError, TypeError, ValueError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: not a usable package ({str(error).splitlines()[0]})") from None
+    except (
+        UserError,
+        SafetensorError,
+        lzma.LZMAError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+    ) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: not a usable package ({reason})") from None
     return network, description

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
+from asc_core.errors import UserError
 from asc_core.models.norm import SubSpectralNorm
 
 LEVELS = 127  # symmetric 8 bit: zero is exact, so a pruned weight stays zero
 UNIT = 128  # an 8-bit weight q means q / 128, which keeps the folded scales well inside half precision's range
+TOLERANCE = 0.05  # of an Affine's output: more than this is not rounding but a number out of range
 
 
 class FakeQuantize(nn.Module):
@@ -66,27 +68,41 @@ class Affine(nn.Module):
         return x * self.scale.to(x.dtype).reshape(-1, 1, 1) + self.shift.to(x.dtype).reshape(-1, 1, 1)
 
     @torch.no_grad()
-    def set(self, scale: Tensor, at: Tensor, value: Tensor) -> None:
+    def set(self, scale: Tensor, at: Tensor, spread: Tensor, value: Tensor) -> None:
         """Become the line through (at, value) with slope `scale`, all (channels,), as nearly as half precision allows.
 
         Rounding scale and shift each for itself would not do: where a channel hardly varies (pruning makes many such),
         scale * x and shift are large and nearly cancel, and what is left of them is mostly rounding. So the slope is
-        taken, among the half-precision numbers next to the exact one, as the one whose shift comes out best at `at`.
+        taken, among the half-precision numbers next to the exact one, as the one with the least error over inputs
+        from at - spread to at + spread.
+
+        Raises:
+            UserError: no pair of half-precision numbers comes near the line.
         """
         limit = torch.finfo(torch.float16).max
-        near = scale.double() * torch.linspace(1 - 2**-7, 1 + 2**-7, 65, dtype=torch.float64)[:, None]
-        slopes = near.clamp(-limit, limit).to(torch.float16)  # (candidate, channel)
-        exact = value.double() - slopes.double() * at.double()
-        shifts = exact.clamp(-limit, limit).to(torch.float16)
-        # Between slopes that serve equally well, the nearest to the exact one.
-        miss = (shifts.double() - exact).abs() + 1e-3 * (slopes.double() / scale.double() - 1).abs().nan_to_num()
-        best = miss.argmin(dim=0, keepdim=True)
+        scale, at, spread, value = scale.double(), at.double(), spread.double(), value.double()
+        near = scale * torch.linspace(1 - 2**-7, 1 + 2**-7, 65, dtype=torch.float64)[:, None]
+        slopes = near.clamp(-limit, limit).half()  # (candidate, channel)
+        exact = value - slopes.double() * at
+        shifts = exact.clamp(-limit, limit).half()
+        error = (shifts.double() - exact).abs() + (slopes.double() - scale).abs() * spread
+        least, best = error.min(dim=0, keepdim=True)
+        if not (least < TOLERANCE * (value.abs() + (scale * spread).abs() + 1)).all():
+            worst = int(least.argmax())
+            raise UserError(
+                f"quantize: a folded scale of {scale[worst]:.3g} through ({at[worst]:.3g}, {value[worst]:.3g}) "
+                "does not fit half precision; train with a lower learning_rate"
+            )
         self.scale.copy_(slopes.gather(0, best)[0])
         self.shift.copy_(shifts.gather(0, best)[0])
 
 
 def quantize(network: nn.Module) -> None:
-    """Turn a trained network, in place, into the one that ships; what it computes from then on is what ships."""
+    """Turn a trained network, in place, into the one that ships; what it computes from then on is what ships.
+
+    Raises:
+        UserError: a folded scale and shift do not fit half precision.
+    """
     for conv, norm, packed, affine in _fold(network):
         weight = conv.weight.detach()
         step = channel_scale(weight)
@@ -94,15 +110,23 @@ def quantize(network: nn.Module) -> None:
         scale = step.flatten() * UNIT
         bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.detach()
         if norm is None:
-            affine.set(scale, at=torch.zeros_like(scale), value=bias)
+            affine.set(scale, at=torch.zeros_like(scale), spread=torch.ones_like(scale), value=bias)
             continue
         mean, variance = norm.running_mean, norm.running_var
         assert mean is not None and variance is not None  # these networks track them
         per_channel = norm.num_features // len(scale)  # a sub-spectral norm has several for each channel
         scale, bias = scale.repeat_interleave(per_channel), bias.repeat_interleave(per_channel)
-        gain = norm.weight.detach() * torch.rsqrt(variance + norm.eps)
-        # What the convolution puts out when its normalisation is at its mean, and so puts out its own bias.
-        affine.set(scale * gain, at=(mean - bias) / scale, value=norm.bias.detach())
+        deviation = (variance + norm.eps).sqrt()
+        gain = norm.weight.detach() / deviation
+        # A channel whose weights are all pruned puts out its bias and nothing else, whatever its old statistics say.
+        dead = (packed.weight.flatten(1) == 0).all(dim=1).repeat_interleave(per_channel)
+        center = torch.where(dead, bias, mean)
+        affine.set(
+            scale * gain,
+            at=(center - bias) / scale,
+            spread=2 * torch.where(dead, 0, variance.sqrt()) / scale,
+            value=norm.bias.detach() + gain * (center - mean),
+        )
     network.eval()
 
 

@@ -64,9 +64,11 @@ def read_samples(path: Path, sample_rate: int) -> np.ndarray:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path}: cannot be read as audio ({error})") from None
-    if not len(samples):
-        raise UserError(f"{path}: has no samples")
     mono = samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise UserError(f"{path}: has samples that are not finite numbers")
-    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate, quality="HQ")
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    if not len(mono):
+        raise UserError(f"{path}: has no samples")
+    return mono

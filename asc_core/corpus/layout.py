@@ -28,7 +28,7 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         UserError: the file is missing, is not a table, lacks a column, or has no row.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str)
+        table = pd.read_csv(path, sep="\t", dtype=str, index_col=False)  # a surplus cell is no index
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a corpus needs meta.csv and evaluation_setup/fold1_*.csv") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

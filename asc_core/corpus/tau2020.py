@@ -217,7 +217,7 @@ def _in_place(folder: Path, archives: list[Archive]) -> dict[str, dict[str, int]
             for archive in archives
             if (entry := recorded.get(archive.filename))
             and entry["md5"] == archive.md5
-            and all(size_of(os.path.join(folder, path)) == size for path, size in entry["members"].items())
+            and all(size_of(folder / path) == size for path, size in entry["members"].items())
         }
     except (AttributeError, KeyError, TypeError):
         raise UserError(f"{state}: not what a fetch records; delete it to extract every archive again") from None

@@ -2,7 +2,6 @@
 
 import email.utils
 import hashlib
-import os
 import random
 import re
 import sys
@@ -101,10 +100,10 @@ class Progress:
         print(f"{self.label}: {done:.2f} of {total:.2f} GB, {rate / 1e6:.1f} MB/s, {left}", file=sys.stderr, flush=True)
 
 
-def size_of(path: Path | str) -> int:
+def size_of(path: Path) -> int:
     """The size of a file in bytes; -1 where there is none."""
     try:
-        return os.stat(path).st_size
+        return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return -1
 

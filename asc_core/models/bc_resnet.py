@@ -1,9 +1,11 @@
-"""BC-ResNet-ASC: broadcasted residual learning for acoustic scenes (arXiv 2111.06531; blocks from arXiv 2106.04140)."""
+"""Broadcasted residual learning: BC-ResNet-ASC for acoustic scenes (arXiv 2111.06531) and BC-ResNet, made for keywords,
+that it is compared with (arXiv 2106.04140)."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from asc_core.models.norm import InputNorm, SubSpectralNorm, after_stage
+from asc_core.models.norm import SubSpectralNorm, placement
 
 
 class BCBlock(nn.Module):
@@ -12,9 +14,22 @@ class BCBlock(nn.Module):
     y = ReLU(identity + f2(x) + broadcast(f1(mean over frequency of f2(x)))). f2 works in two dimensions, f1 along time
     alone; its result is added back to every frequency. A transition block (channels change) first mixes channels with
     a 1x1 convolution and has no identity.
+
+    Args:
+        stride: of f2 along frequency; more than 1 in transition blocks only.
+        dilation: of f1 along time.
     """
 
-    def __init__(self, channels_in: int, channels: int, dropout: float = 0.1, groups: int = 4) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        dropout: float = 0.1,
+        groups: int = 4,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> None:
         super().__init__()
         self.identity = channels_in == channels
         mix = (
@@ -24,11 +39,13 @@ class BCBlock(nn.Module):
         )
         self.f2 = nn.Sequential(
             *mix,
-            nn.Conv2d(channels, channels, (3, 1), padding=(1, 0), groups=channels, bias=False),
+            nn.Conv2d(channels, channels, (3, 1), (stride, 1), padding=(1, 0), groups=channels, bias=False),
             SubSpectralNorm(channels, groups),
         )
         self.f1 = nn.Sequential(
-            nn.Conv2d(channels, channels, (1, 3), padding=(0, 1), groups=channels, bias=False),
+            nn.Conv2d(
+                channels, channels, (1, 3), padding=(0, dilation), dilation=dilation, groups=channels, bias=False
+            ),
             nn.BatchNorm2d(channels),
             nn.SiLU(inplace=True),
             nn.Conv2d(channels, channels, 1, bias=False),
@@ -52,7 +69,7 @@ class BCResNetASC(nn.Module):
     Args:
         classes: number of scenes.
         tau: width multiplier; the base width is c = 10 * tau.
-        norm: name of the normalisation at the input and after every stage.
+        norm: how frequencies are normalised at the input and after every stage, one of `norm.NORMS`.
 
     Input (batch, 1, frequency, time) log-mel energies, frequency a multiple of 32; output (batch, classes) logits.
     """
@@ -63,8 +80,9 @@ class BCResNetASC(nn.Module):
         super().__init__()
         c = round(10 * tau)
         widths = [c, round(1.5 * c), 2 * c, round(2.5 * c)]
-        self.input = InputNorm()
-        self.input_norm = after_stage(norm)
+        norms = placement(norm)
+        self.input = norms.input()
+        self.input_norm = norms.at_input()
         self.stem = nn.Sequential(
             nn.Conv2d(1, 2 * c, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(2 * c), nn.ReLU(inplace=True)
         )
@@ -72,7 +90,7 @@ class BCResNetASC(nn.Module):
         channels = 2 * c
         for width, blocks in zip(widths, self.BLOCKS, strict=True):
             stage = [BCBlock(channels, width)] + [BCBlock(width, width) for _ in range(blocks - 1)]
-            self.stages.append(nn.Sequential(*stage, after_stage(norm)))
+            self.stages.append(nn.Sequential(*stage, norms.after_stage()))
             channels = width
         self.pool = nn.MaxPool2d(2)
         self.classifier = nn.Conv2d(channels, classes, 1)
@@ -89,3 +107,64 @@ class BCResNetASC(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.classifier(self.features(x))  # (batch, classes, frequency / 8, time / 8)
         return x.mean(dim=(2, 3))
+
+
+class BCResNet(nn.Module):
+    """BC-ResNet-tau of arXiv 2106.04140, table 1: 317,610 parameters at tau 8 with ten classes and four sub-bands.
+
+    Stem 5x5 that halves frequency alone, four stages of BC-ResBlocks (2, 2, 4, 4) whose temporal convolutions are
+    dilated by 1, 2, 4 and 8; the first block of stages 2 and 3 halves frequency. The head is a depthwise 5x5
+    convolution without padding of frequency, a 1x1 convolution, the average over frequency and time, and a 1x1
+    classifier. Two things differ from keyword spotting: 4 sub-bands instead of 5 (so the comparison in arXiv
+    2111.06531), and below 64 bands, where stage 4 leaves fewer than the 5 frequencies of the head's kernel, zeros on
+    both sides make up for the missing ones.
+
+    Args:
+        classes: number of scenes.
+        tau: width multiplier; the base width is c = 8 * tau.
+        norm: how frequencies are normalised at the input and after every stage, one of `norm.NORMS`; published: none.
+
+    Input (batch, 1, frequency, time) log-mel energies, frequency a multiple of 32; output (batch, classes) logits.
+    """
+
+    BLOCKS = (2, 2, 4, 4)
+    STRIDES = (1, 2, 2, 1)
+    HEAD = 5  # frequencies and frames of the head's kernel
+
+    def __init__(self, classes: int, tau: float = 8, norm: str = "none") -> None:
+        super().__init__()
+        c = round(8 * tau)
+        widths = [c, round(1.5 * c), 2 * c, round(2.5 * c)]
+        norms = placement(norm)
+        self.input = norms.input()
+        self.input_norm = norms.at_input()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, 2 * c, 5, (2, 1), padding=2, bias=False), nn.BatchNorm2d(2 * c), nn.ReLU(inplace=True)
+        )
+        self.stages = nn.ModuleList()
+        channels = 2 * c
+        for number, (width, blocks, stride) in enumerate(zip(widths, self.BLOCKS, self.STRIDES, strict=True)):
+            stage = [BCBlock(channels, width, stride=stride, dilation=2**number)]
+            stage += [BCBlock(width, width, dilation=2**number) for _ in range(blocks - 1)]
+            self.stages.append(nn.Sequential(*stage, norms.after_stage()))
+            channels = width
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, channels, self.HEAD, padding=(0, 2), groups=channels, bias=False),
+            nn.Conv2d(channels, 4 * c, 1, bias=False),
+            nn.BatchNorm2d(4 * c),
+            nn.ReLU(inplace=True),
+        )
+        self.classifier = nn.Conv2d(4 * c, classes, 1)
+
+    def features(self, x: Tensor, stages: int = 4) -> Tensor:
+        """What leaves stage number `stages`: (batch, channel, frequency, time); time keeps its resolution."""
+        x = self.stem(self.input_norm(self.input(x)))  # (batch, 2c, frequency / 2, time)
+        for stage in self.stages[:stages]:
+            x = stage(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)  # (batch, 2.5c, frequency / 8, time)
+        missing = max(0, self.HEAD - x.shape[2])
+        x = self.head(functional.pad(x, (0, 0, missing // 2, missing - missing // 2)))  # (batch, 4c, f / 8 - 4, time)
+        return self.classifier(x.mean(dim=(2, 3), keepdim=True)).flatten(1)

@@ -1,7 +1,14 @@
 """Normalisations over frequency: the ideas that make a network indifferent to the recording device.
 
-Shapes are (batch, channel, frequency, time) throughout.
+Every equation stands with its class; NORMS says which of them a configured `norm` puts where. Shapes are
+(batch, channel, frequency, time) throughout.
 """
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +21,9 @@ class InputNorm(nn.Module):
     """Log-mel energies minus a mean, over a standard deviation, both fixed before training.
 
     With one number for each it only brings the input to a common scale.
+
+    Raises:
+        UserError: at the first batch that has another number of bands than the statistics.
     """
 
     mean: Tensor
@@ -24,8 +34,87 @@ class InputNorm(nn.Module):
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1))
 
+    def fit(self, mean: Tensor, std: Tensor, frames_per_second: float) -> None:
+        """Take the scale of a training split with these statistics (mel,) of its bands."""
+        overall = mean.mean()
+        self._set(overall, (std.square() + (mean - overall).square()).mean().sqrt())
+
+    def _set(self, mean: Tensor, std: Tensor) -> None:
+        self.mean, self.std = (values.to(self.mean).reshape(-1, 1) for values in (mean, std))
+
     def forward(self, x: Tensor) -> Tensor:
+        bands = self.mean.shape[0]
+        if bands not in (1, x.shape[-2]):
+            raise UserError(f"features of {x.shape[-2]} bands for a network that was trained on {bands}")
         return (x - self.mean) / self.std
+
+
+class GlobalFreqNorm(InputNorm):
+    """Global FreqNorm: (x - m_f) / s_f with mean and deviation of each band f over the training split.
+
+    Unlike FreqIN it is the same for all clips, so what a device adds to a band stays.
+    """
+
+    def fit(self, mean: Tensor, std: Tensor, frames_per_second: float) -> None:
+        """Take these (mel,) statistics; a band that never changes gets a deviation above zero."""
+        self._set(mean, std.clamp_min(1e-5))
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *more: Any) -> None:
+        # How many bands there are is known to the state alone.
+        mean, std = state.get(f"{prefix}mean"), state.get(f"{prefix}std")
+        if mean is not None and std is not None and mean.shape == std.shape == (len(mean), 1):
+            self._set(torch.zeros(len(mean)), torch.ones(len(std)))
+        super()._load_from_state_dict(state, prefix, *more)
+
+
+class FixedPCEN(nn.Module):
+    """Per-channel energy normalisation with fixed parameters, in place of the logarithm (arXiv 1607.05666).
+
+    M[t] = (1 - b) M[t - 1] + b E[t],  PCEN[t] = (E[t] / (eps + M[t])^gain + bias)^power - bias^power
+
+    The same numbers as `librosa.pcen(E)` with its defaults: b follows from a time constant of 0.4 s, and M starts from
+    1. E are the mel energies of the feature store, back from their logarithm and scaled by 2^31, librosa's advice for
+    samples in [-1, 1), which lifts them far above eps. librosa's example applies PCEN to mel magnitudes; energies are
+    what the paper defines it on and what is stored (the mel filters add up powers, so no root of the sum is the sum of
+    the roots).
+    """
+
+    smoothing: Tensor
+
+    GAIN, BIAS, POWER, EPS = 0.98, 2.0, 0.5, 1e-6
+    SECONDS = 0.4  # time constant of the smoother
+    LOG_SCALE = 31 * math.log(2)
+
+    def __init__(self, frames_per_second: float = 100 / 3) -> None:
+        super().__init__()
+        self.register_buffer("smoothing", torch.tensor(self.coefficient(frames_per_second)))
+
+    @classmethod
+    def coefficient(cls, frames_per_second: float) -> float:
+        """b of the smoother: the solution of T^2 b^2 + b = 1 for a time constant of T frames."""
+        squared = (cls.SECONDS * frames_per_second) ** 2
+        return (math.sqrt(1 + 4 * squared) - 1) / (2 * squared)
+
+    def fit(self, mean: Tensor, std: Tensor, frames_per_second: float) -> None:
+        """Take the time constant at this rate; statistics play no part."""
+        self.smoothing.fill_(self.coefficient(frames_per_second))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            energy = torch.exp(x.float() + self.LOG_SCALE).movedim(-1, 0).contiguous()  # (time, batch, 1, frequency)
+            smooth = self._smooth(energy)
+            # (eps + M)^-gain through logarithms, as librosa does: eps is far below the resolution of M.
+            gain = torch.exp(-self.GAIN * (math.log(self.EPS) + torch.log1p(smooth / self.EPS)))
+            y = self.BIAS**self.POWER * torch.expm1(self.POWER * torch.log1p(energy * gain / self.BIAS))
+            return y.movedim(0, -1).contiguous()
+
+    def _smooth(self, energy: Tensor) -> Tensor:
+        """M of every frame, from (time, ...) energies; one step in time for all clips and bands at once."""
+        state, states = torch.ones_like(energy[0]), []
+        for frame in energy:
+            state = torch.lerp(state, frame, self.smoothing)
+            states.append(state)
+        return torch.stack(states)
 
 
 class ResidualNorm(nn.Module):
@@ -33,7 +122,7 @@ class ResidualNorm(nn.Module):
 
     FreqIN normalises each frequency of each clip by its mean and variance over channels and time, without affine
     parameters: what a device adds to a band (its frequency response) goes, what lambda lets through keeps the scene's
-    own spectrum. It is not `InstanceNorm2d`, whose statistics are per channel.
+    own spectrum. It is not `InstanceNorm2d`, whose statistics are per channel. With lambda = 0 it is FreqIN alone.
     """
 
     def __init__(self, shortcut: float = 0.1, eps: float = 1e-5) -> None:
@@ -74,15 +163,43 @@ class SubSpectralNorm(nn.Module):
         return self.norm(x).reshape(batch, channels, frequencies, frames)
 
 
-def after_stage(norm: str) -> nn.Module:
-    """The layer that the configuration `norm` puts at the input and after every stage.
+@dataclass(frozen=True)
+class Placement:
+    """What a configured `norm` puts where: the input layer, the layer behind it, and the one after every stage."""
+
+    input: Callable[[], nn.Module]
+    at_input: Callable[[], nn.Module]
+    after_stage: Callable[[], nn.Module]
+
+
+FreqIN = partial(ResidualNorm, shortcut=0.0)
+
+# The ablation of arXiv 2111.06531.
+NORMS = {
+    "none": Placement(InputNorm, nn.Identity, nn.Identity),
+    "resnorm": Placement(InputNorm, ResidualNorm, ResidualNorm),
+    "resnorm_input": Placement(InputNorm, ResidualNorm, nn.Identity),
+    "freqin": Placement(InputNorm, FreqIN, FreqIN),  # "w/o shortcut"
+    "global_freqnorm": Placement(GlobalFreqNorm, nn.Identity, nn.Identity),
+    "fixed_pcen": Placement(FixedPCEN, nn.Identity, nn.Identity),
+}
+
+
+def placement(norm: str) -> Placement:
+    """The entry of NORMS.
 
     Raises:
         UserError: `norm` is not one of NORMS.
     """
     if norm not in NORMS:
         raise UserError(f"norm: unknown name {norm!r}, known are {', '.join(NORMS)}")
-    return NORMS[norm]()
+    return NORMS[norm]
 
 
-NORMS = {"none": nn.Identity, "resnorm": ResidualNorm}
+def after_stage(norm: str) -> nn.Module:
+    """The layer that the configuration `norm` puts after every stage.
+
+    Raises:
+        UserError: `norm` is not one of NORMS.
+    """
+    return placement(norm).after_stage()

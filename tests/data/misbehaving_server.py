@@ -50,8 +50,9 @@ class MisbehavingServer(ThreadingHTTPServer):
     """Serves `files` by name; a context manager. `delay` is in seconds for each 2 KB.
 
     Faults: cut (the connection ends at a random byte), unavailable, limited (503, 429, with `retry_after`), missing
-    (404), wrong_content (right size, wrong bytes), longer (bytes too many), page (an HTML page), no_range (200 to a
-    Range), wrong_range (206 from 7 bytes further on), refused_range (416 to a Range), hang (silence after half).
+    (404), wrong_content (right size, wrong bytes), endless (does not stop at its end), page (an HTML page), no_range
+    (200 to a Range), wrong_range (206 from 7 bytes further on), refused_range (416 to a Range), hang (silence after
+    half).
     """
 
     daemon_threads = True
@@ -63,7 +64,7 @@ class MisbehavingServer(ThreadingHTTPServer):
         self.delay, self.retry_after = 0.0, "0"
         self.requests: list[Request] = []
         self.counts: Counter[str] = Counter()
-        self.active = self.most_active = 0
+        self.active = self.most_active = self.overrun = 0
         self.lock = threading.Lock()
         self.closing = threading.Event()
 
@@ -120,10 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         whole = len(body)
         if fault == "wrong_content":
             body = bytes(byte ^ 1 for byte in body)
-        if fault == "longer":
-            body += b"more"
         if start is None or fault == "no_range":
-            return self.reply(200, body, {"Content-Length": None} if fault == "longer" else {}, fault, rng)
+            return self.reply(200, body, {"Content-Length": None} if fault == "endless" else {}, fault, rng)
         if start >= len(body) or fault == "refused_range":
             return self.reply(416, b"", {"Content-Range": f"bytes */{whole}"})
         if fault == "wrong_range":
@@ -157,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if fault == "hang":
             self.server.closing.wait()
+        while fault == "endless" and status == 200 and self.server.overrun < 1 << 26:
+            self.server.overrun += self.wfile.write(bytes(1 << 16))
 
     def log_message(self, format: str, *args: object) -> None:
         pass

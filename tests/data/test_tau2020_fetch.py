@@ -126,10 +126,21 @@ def test_fetches_every_file_and_leaves_nothing_else(corpus: Corpus, server: Misb
     assert len(server.requests) == 18
 
 
-def test_complete_folder_needs_no_server(corpus: Corpus, tmp_path: Path) -> None:
+def test_complete_folder_is_not_touched(corpus: Corpus, tmp_path: Path) -> None:
     with MisbehavingServer(corpus.archives) as server:
         fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    changed = tmp_path.stat().st_mtime_ns
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert tmp_path.stat().st_mtime_ns == changed
+
+
+def test_archive_that_the_record_replaced_is_fetched(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    fetch(tmp_path / "tau", FetchConfig(server.url), manifest=corpus.manifest)
+    server.files = corpus.archives | {DOC: zipped({"README.md": b"READ ME"})}
+    manifest = write_manifest(tmp_path / "manifest.json", server.files)
+    fetch(tmp_path / "tau", FetchConfig(server.url), manifest=manifest)
+    assert found(tmp_path / "tau") == corpus.files | {"README.md": b"READ ME"}
+    assert server.counts[DOC] == 2 and server.counts[META] == 1
 
 
 def test_folder_completed_by_others_is_left_alone(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
@@ -157,7 +168,7 @@ def test_only_the_archive_of_a_lost_file_is_fetched_again(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_cuts_and_outages_are_outlasted(corpus: Corpus, server: MisbehavingServer, tmp_path: Path, seed: int) -> None:
-    server.plan = seeded(seed, cut=0.4, unavailable=0.1, limited=0.1, longer=0.05, page=0.05)
+    server.plan = seeded(seed, cut=0.4, unavailable=0.1, limited=0.1, page=0.05)
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert found(tmp_path) == corpus.files
     assert any(request.start for request in server.requests), "no download was resumed"
@@ -214,6 +225,13 @@ def test_retry_after_is_bounded(
     assert found(tmp_path) == corpus.files
 
 
+def test_endless_answer_is_cut_short(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.plan = first(1, "endless", AUDIO_1)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    assert 0 < server.overrun < 1 << 25  # what fits into the buffers of two sockets
+
+
 def test_silent_server_is_given_up_and_resumed(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +281,12 @@ def test_unreachable_servers_end_in_one_line(corpus: Corpus, tmp_path: Path, url
 
 @pytest.mark.parametrize("connections", [1, 4])
 def test_number_of_connections(corpus: Corpus, server: MisbehavingServer, tmp_path: Path, connections: int) -> None:
-    server.delay = 0.0005
+    def wait_for_others(name: str, n: int) -> None:
+        deadline = time.monotonic() + 5
+        while server.most_active < connections and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    server.plan, server.delay = wait_for_others, 0.0005
     fetch(tmp_path, FetchConfig(server.url, connections=connections), manifest=corpus.manifest)
     assert server.most_active == connections
 
@@ -319,9 +342,15 @@ def test_full_disk_ends_in_one_line(
     assert_one_line(error, str(tmp_path), "No space left")
 
 
-@pytest.mark.parametrize("config", [FetchConfig(connections=0), FetchConfig(archives="/no/such/folder")])
-def test_bad_parameters(corpus: Corpus, tmp_path: Path, config: FetchConfig) -> None:
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (FetchConfig(connections=0), "connections is 0"),
+        (FetchConfig(archives="/no/such/folder"), "/no/such/folder: no such folder"),
+    ],
+)
+def test_bad_parameters(corpus: Corpus, tmp_path: Path, config: FetchConfig, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         fetch(tmp_path, config, manifest=corpus.manifest)
 
 

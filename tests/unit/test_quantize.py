@@ -159,6 +159,36 @@ def test_one_convolution_by_hand():
     assert conv[1].shift.tolist() == [-1, -1]
 
 
+def test_a_mean_far_above_the_deviation_costs_little():
+    """scale * x and shift nearly cancel here: rounded each for itself they would miss by several percent."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(4, 64, 1, bias=False), nn.BatchNorm2d(64)).eval()
+    with torch.no_grad():
+        layers[0].weight.copy_(FakeQuantize()(layers[0].weight))
+        x = torch.randn(400, 4, 1, 8) / 100 + torch.randn(1, 4, 1, 1)
+        y = layers[0](x)
+        layers[1].running_mean.copy_(y.mean(dim=(0, 2, 3)))
+        layers[1].running_var.copy_(y.var(dim=(0, 2, 3)))
+        expected = layers(x)
+        quantize(layers)
+        assert (layers(x) - expected).square().mean().sqrt() < 0.015 * expected.std()
+
+
+@pytest.mark.parametrize("mean", [0.01, -5.0])
+def test_a_channel_that_is_wholly_pruned_keeps_its_constant(mean):
+    """Its running mean is that of the network before pruning, as the training after it may be short."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 2, 1, bias=False), nn.BatchNorm2d(2)).eval()
+    with torch.no_grad():
+        layers[0].weight[1] = 0
+        layers[1].running_mean.fill_(mean)
+        layers[1].bias.fill_(0.5)
+        x = torch.randn(4, 3, 5, 6)
+        expected = layers(x)
+        quantize(layers)
+        torch.testing.assert_close(layers(x)[:, 1], expected[:, 1], atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("parameter", ["weight", "bias"])
 def test_a_value_beyond_half_precision_is_an_error(parameter):
     network = build(NetworkConfig(), 10)

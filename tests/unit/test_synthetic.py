@@ -218,7 +218,7 @@ def test_a_bad_value_is_named_in_one_line(field, value):
 
 
 def test_workers_below_one_are_refused(tmp_path):
-    with pytest.raises(UserError, match="^workers: "):
+    with pytest.raises(UserError, match=r"^workers: "):
         render(tmp_path, TINY, workers=0)
 
 

@@ -1,0 +1,116 @@
+"""What all networks have in common: sizes, shapes, restoring, and folding into 8 bit."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from asc_core.compression import package
+from asc_core.compression.quantize import QuantConv2d, deploy, quantize, start_quantized_training
+from asc_core.config import NetworkConfig
+from asc_core.errors import UserError
+from asc_core.models import NETWORKS, __main__, build, checkpoint
+from asc_core.models.norm import NORMS
+from asc_core.training import fit_input
+
+SMALL = {"bc_resnet_asc": {"tau": 1}, "bc_resnet": {"tau": 1}, "cp_resnet": {"width": 8}}
+
+
+def small(name: str, norm: str = "none", classes: int = 3) -> nn.Module:
+    """A narrow network in evaluation mode; statistics and affine parameters as training might leave them."""
+    torch.manual_seed(0)
+    network = build(NetworkConfig(name, norm=norm, **SMALL[name]), classes)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+            nn.init.normal_(module.running_mean, 0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval()
+
+
+def test_the_names_of_the_configuration_are_those_of_the_code():
+    known = NetworkConfig.__annotations__
+    assert known["name"].__args__ == tuple(NETWORKS) == tuple(SMALL)
+    assert known["norm"].__args__ == tuple(NORMS)
+
+
+@pytest.mark.parametrize(
+    ("system", "parameters"),
+    [("BC-ResNet-ASC-1", 8_055), ("BC-ResNet-ASC-8", 314_970), ("BC-ResNet-8", 317_610), ("CP-ResNet", 896_980)],
+)
+def test_the_published_systems_have_their_published_sizes(system, parameters):
+    network = build(__main__.SYSTEMS[system], 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+def test_the_table_has_a_line_for_every_system(monkeypatch):
+    monkeypatch.setattr(__main__, "SYSTEMS", {"BC-ResNet-ASC-1": __main__.SYSTEMS["BC-ResNet-ASC-1"]})
+    assert " ".join(__main__.table().splitlines()[1].split()) == "BC-ResNet-ASC-1 8,055 109 x 109 115 x 115 19.6"
+
+
+def test_a_width_that_gives_no_channels_is_an_error():
+    with pytest.raises(UserError, match=r"network\.width: 0"):
+        NetworkConfig("cp_resnet", width=0)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_works_with_every_norm(store, name, norm):
+    network = small(name, norm, classes=5)
+    fit_input(network, store)
+    x = store.batch(store.rows("test")[:3]).float()
+    expected = network(x)
+    assert expected.shape == (3, 5) and expected.isfinite().all() and expected.std(dim=0).min() > 0
+    torch.testing.assert_close(network(x[1:2]), expected[1:2], atol=1e-4, rtol=1e-4)  # clips on their own
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_checkpoints_and_packages_restore_every_network(store, tmp_path, name, norm):
+    config = NetworkConfig(name, norm=norm, **SMALL[name])
+    network = small(name, norm)
+    fit_input(network, store)
+    x = store.batch(store.rows("test")[:3]).float()
+    checkpoint.save(tmp_path / "network.safetensors", network, config, store.scenes)
+    restored, _ = checkpoint.load(tmp_path / "network.safetensors")
+    assert torch.equal(restored(x), network(x))
+    quantize(network)
+    package.write(tmp_path / "network.asc", network, config, store.scenes)
+    assert torch.equal(package.read(tmp_path / "network.asc")[0](x), network(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_ships_computes_what_was_trained(name):
+    """Every statistic and affine parameter is folded, so only the rounding to half precision is left."""
+    network = small(name)
+    start_quantized_training(network)
+    shipped = copy.deepcopy(network)
+    quantize(shipped)
+    x = torch.randn(8, 1, 64, 64)
+    expected = network(x)
+    assert (shipped(x) - expected).abs().max() < 0.02 * expected.std()
+    assert not any(isinstance(module, nn.Conv2d | nn.BatchNorm2d) for module in shipped.modules())
+    packed = [module for module in shipped.modules() if isinstance(module, QuantConv2d)]
+    assert len(packed) == sum(isinstance(module, nn.Conv2d) for module in network.modules())
+    rebuilt = build(NetworkConfig(name, norm="none", **SMALL[name]), 3)
+    deploy(rebuilt)
+    rebuilt.load_state_dict(shipped.state_dict())
+    assert torch.equal(rebuilt(x), shipped(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_normalisation_stands_at_the_input_and_behind_every_stage(name):
+    """FreqIN leaves mean 0 and deviation 1 of every frequency."""
+    network = small(name, "freqin")
+    inputs = []
+    network.stem.register_forward_pre_hook(lambda module, values: inputs.append(values[0]))
+    parts = [network.features(5 * torch.randn(2, 1, 64, 64) + 3, stages + 1) for stages in range(len(network.stages))]
+    for y in (*parts, inputs[0]):
+        by_frequency = y.transpose(1, 2).flatten(2)  # (batch, frequency, channel * time)
+        torch.testing.assert_close(by_frequency.mean(dim=2), torch.zeros(by_frequency.shape[:2]), atol=1e-4, rtol=0)
+        assert (by_frequency.std(dim=2, correction=0) - 1).abs().max() < 0.01
+    for norm, layers in (("none", 0), ("resnorm_input", 1), ("resnorm", 1 + len(network.stages))):
+        modules = [type(module).__name__ for module in small(name, norm).modules()]
+        assert modules.count("ResidualNorm") == layers
