@@ -14,7 +14,7 @@ from numpy.lib.format import open_memmap
 
 from asc_core.config import FeatureConfig
 from asc_core.corpus.audio import read_samples
-from asc_core.files import digest, stamp, write_json
+from asc_core.files import digest, replacing, stamp, write_json
 from asc_core.progress import track
 
 ENERGY_FLOOR = 1e-10  # digital silence has a logarithm too
@@ -70,14 +70,15 @@ def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Pa
     seconds = float(clips["seconds"].round(3).mode().iloc[0])
     shape = (len(clips), config.n_mels, config.frames(seconds))
     paths = [corpus / name for name in clips["filename"]]
-    stamps = np.array([stamp(path) for path in paths])
+    stamps = np.array([stamp(path) for path in paths], dtype=np.uint64)
     key = digest(asdict(config), seconds, clips["filename"].tolist())
     part = work / key
     part.mkdir(parents=True, exist_ok=True)
     array_path, done_path = part / "features.npy", part / "done.npy"
     for path, dtype, size in ((array_path, np.float16, shape), (done_path, np.uint64, shape[:1])):
         if not path.exists():
-            open_memmap(path, mode="w+", dtype=dtype, shape=size).flush()
+            with replacing(path) as temporary:
+                open_memmap(temporary, mode="w+", dtype=dtype, shape=size).flush()
     done = open_memmap(done_path, mode="r+")
     todo = np.flatnonzero(done != stamps)
     jobs = [(int(row), str(paths[row])) for row in todo]

@@ -62,6 +62,55 @@ def confusion(predictions: pd.DataFrame, path: Path) -> None:
     _write(figure, path)
 
 
+def seen_and_unseen(rows: dict[str, Any], path: Path) -> None:
+    """Horizontal bars of the accuracy of several systems on seen and unseen devices, with the deviation over seeds.
+
+    Args:
+        rows: label to metrics, each `accuracy_seen` and `accuracy_unseen` as {"mean", "std", "n"} or None.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    at = np.arange(len(rows))[::-1]
+    for offset, name in ((0.2, "seen"), (-0.2, "unseen")):
+        cells = [row[f"accuracy_{name}"] or {"mean": 0.0, "std": 0.0} for row in rows.values()]
+        axes.barh(
+            at + offset, [c["mean"] for c in cells], 0.38, xerr=[c["std"] for c in cells], label=f"{name} devices"
+        )  # fmt: skip
+    axes.set_yticks(at, list(rows))
+    axes.set_xlabel("accuracy (%)")
+    axes.set_xlim(0, 100)
+    axes.legend(loc="lower right", frameon=False)
+    _write(figure, path)
+
+
+def scatter_by_device(
+    points: dict[str, np.ndarray], accuracy: dict[str, float], devices: np.ndarray, path: Path
+) -> None:
+    """Embeddings side by side, a point a clip, coloured by device.
+
+    Args:
+        points: title to (clips, 2).
+        accuracy: title to the accuracy in percent of the nearest neighbour's device.
+        devices: (clips,) names.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6 * len(points), 5.5), layout="constrained")
+    colours = colormaps["tab10"]
+    for axes, (title, embedded) in zip(np.atleast_1d(figure.subplots(1, len(points))), points.items(), strict=True):
+        for number, device in enumerate(sorted(set(devices))):
+            chosen = embedded[devices == device]
+            axes.scatter(chosen[:, 0], chosen[:, 1], s=8, color=colours(number % 10), label=device)
+        axes.set_title(f"{title} statistics: nearest neighbour tells the device of {accuracy[title]:.1f} %")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    axes.legend(markerscale=2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _write(figure, path)
+
+
 def _write(figure: Any, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -8,7 +8,7 @@ import typer
 
 from asc_core import UserError
 from asc_core.files import replacing
-from pipeline.params import PARAMS, parse
+from pipeline.params import PARAMS, Params, check
 
 PROFILES = Path(__file__).with_name("conf")
 
@@ -38,7 +38,7 @@ def configure(profile: str | None, overrides: list[str], path: Path = PARAMS) ->
         if not equals:
             raise UserError(f"{override}: not of the form key=value")
         _set(values, key, YAML(typ="safe").load(text))
-    parse(_plain(values), source)
+    check(Params, _plain(values), source)
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.dump(values, file)
 

@@ -23,9 +23,9 @@ def download(params: Params, journal: Journal) -> None:
         synthetic.render(root, params.synthetic)
     elif params.data.source == "tau2020":
         given = Path(params.data.path)
-        # A folder that already holds the extracted corpus is used where it is.
-        root = given if (given / "meta.csv").is_file() else Path("data/tau2020")
-        if root != given:
+        root = given if given.is_dir() else Path("data/tau2020")
+        # A folder that already holds the extracted corpus is used as it is; one in which a fetch was cut off is not.
+        if not (root / "meta.csv").is_file() or (root / tau2020.WORK).exists():
             tau2020.fetch(root, params.tau2020)
     else:
         root = Path(params.data.path)

@@ -12,7 +12,6 @@ from asc_core.models.checkpoint import contiguous
 from asc_core.store import FeatureStore
 from asc_core.training import Job, Teacher, fit
 from pipeline.params import Params
-from pipeline.paths import model_path
 from pipeline.tracking import Journal
 
 STATES = Path(".state/training")
@@ -28,19 +27,19 @@ def train(
     schedule: Schedule,
     *,
     masks: bool,
-    distil: bool,
+    teacher: Path | None = None,
     frozen_zeros: bool = False,
 ) -> None:
     """Train `network` in place as the parameters of a stage say; an interrupted training of the same job goes on.
 
+    With the checkpoint of a `teacher` the network also learns from it, as the parameters say.
+
     Raises:
         UserError: the teacher is missing, or the training fails for a reason that the user can mend.
     """
-    teacher = Teacher(checkpoint.load(model_path(seed, "teacher"))[0], params.distillation) if distil else None
-    job = Job(schedule, params.training, params.augment, seed, masks, teacher, frozen_zeros)
-    key = digest(
-        stage, repr(job), _weights_hash(network), _weights_hash(teacher.network) if teacher else "", store.key()
-    )
+    tutor = Teacher(checkpoint.load(teacher)[0], params.distillation) if teacher else None
+    job = Job(schedule, params.training, params.augment, seed, masks, tutor, frozen_zeros)
+    key = digest(stage, repr(job), _weights_hash(network), _weights_hash(tutor.network) if tutor else "", store.key())
     journal.metrics({"clips": len(store.rows("train"))})
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,11 +22,14 @@ from asc_core.config import (
 PARAMS = Path("params.yaml")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+PruneRatio = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Checked = TypeVar("Checked", bound=Section)
 
 
 class Expect(Section):
@@ -58,7 +61,7 @@ class StudentStage(Section):
 
 
 class PruneStage(Section):
-    ratio: Share
+    ratio: PruneRatio
     distil: bool
     schedule: Schedule
 
@@ -107,15 +110,15 @@ class Params(Section):
         return self
 
 
-def parse(values: object, origin: Path | str) -> Params:
-    """The parameters in a parsed YAML document.
+def check(model: type[Checked], values: object, origin: Path | str) -> Checked:
+    """The values of a parsed YAML document as `model`.
 
     Raises:
         UserError: a key is unknown, missing or ill-typed; the line names each with its full path.
     """
     try:
         # As JSON, because strict validation of Python objects would want dataclass instances and not mappings.
-        return Params.model_validate_json(json.dumps(values))
+        return model.model_validate_json(json.dumps(values))
     except TypeError as error:
         raise UserError(f"{origin}: {error}") from None
     except ValidationError as error:
@@ -138,7 +141,7 @@ def load(path: Path = PARAMS) -> Params:
     Raises:
         UserError: the file is missing or not YAML, or a key is unknown, missing or ill-typed.
     """
-    return parse(read_yaml(path), path)
+    return check(Params, read_yaml(path), path)
 
 
 def read_yaml(path: Path) -> object:

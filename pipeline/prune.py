@@ -18,7 +18,8 @@ def prune(params: Params, journal: Journal, seed: int) -> None:
     print(f"prune@{seed}: {kept} convolution weights kept of {sum(w.numel() for w in pruning.conv_weights(network))}")
     train(
         "prune", network, store, params, journal, seed, stage.schedule,
-        masks=params.student.spec_augment, distil=stage.distil, frozen_zeros=True,
+        masks=params.student.spec_augment, frozen_zeros=True,
+        teacher=model_path(seed, "teacher") if stage.distil else None,
     )  # fmt: skip
     save(network, params.student.network, store, model_path(seed, "pruned"), journal)
 

@@ -19,7 +19,8 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
     quantization.start_quantized_training(network)
     train(
         "quantize", network, store, params, journal, seed, stage.schedule,
-        masks=params.student.spec_augment, distil=stage.distil, frozen_zeros=True,
+        masks=params.student.spec_augment, frozen_zeros=True,
+        teacher=model_path(seed, "teacher") if stage.distil else None,
     )  # fmt: skip
     quantization.quantize(network)
     package.write(path, network, params.student.network, store.scenes, features=store.description)

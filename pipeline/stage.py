@@ -15,19 +15,25 @@ from pipeline import params
 from pipeline.tracking import Journal
 
 
-def run(work: Callable[..., Any]) -> None:
-    """Run the function of a stage as the stage's process, and exit with 0, 1 (one line says why) or 130."""
+def run(work: Callable[..., Any], experiment: str | None = None) -> None:
+    """Run the function of a stage as the stage's process, and exit with 0, 1 (one line says why) or 130.
+
+    What the function takes beyond parameters and journal are the options of the command: `--seed 0`. `experiment` is
+    the one in MLflow, unless it is that of the parameters.
+    """
     parser = argparse.ArgumentParser(description=inspect.getdoc(work))
-    seeded = "seed" in inspect.signature(work).parameters
-    if seeded:
-        parser.add_argument("--seed", type=int, required=True)
+    for option in list(inspect.signature(work).parameters.values())[2:]:
+        parser.add_argument(f"--{option.name}", type=option.annotation, required=True)
     arguments = vars(parser.parse_args())
-    name = work.__name__ + (f"@{arguments['seed']}" if seeded else "")
+    name = "@".join([work.__name__, *(str(value) for value in arguments.values())])
     try:
         settings = params.load()
     except UserError as error:
         raise SystemExit(_tell(name, error)) from None
-    journal = Journal(name, arguments.get("seed"), settings.model_dump(mode="json"))
+    described = settings.model_dump(mode="json")
+    if experiment:
+        described["tracking"]["experiment"] = experiment
+    journal = Journal(name, arguments.get("seed"), described)
     try:
         work(settings, journal, **arguments)
     except UserError as error:

@@ -1,6 +1,5 @@
 """Stage summarise: mean and standard deviation over the seeds, as JSON, as a table and as plots."""
 
-import statistics
 from typing import Any
 
 import pandas as pd
@@ -9,19 +8,9 @@ from asc_core import plots
 from asc_core.files import read_json, write_json
 from pipeline.params import Params
 from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SUMMARY, TABLE, VALIDATION
+from pipeline.reporting import cell, markdown_table, over_seeds
 from pipeline.stage import run
 from pipeline.tracking import Journal, write_text
-
-
-def over_seeds(values: list[Any]) -> Any:
-    """Mean, sample standard deviation (0 for one seed) and n of numbers; of mappings, the same key by key."""
-    if isinstance(values[0], dict):
-        return {key: over_seeds([value[key] for value in values]) for key in values[0]}
-    numbers = [value for value in values if value is not None]
-    if not numbers:
-        return None
-    std = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
-    return {"mean": statistics.fmean(numbers), "std": std, "n": len(numbers)}
 
 
 def summary_of(seeds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -38,14 +27,7 @@ def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> st
     """The summary as a table that people read: a row a network, a column a device."""
     devices = list(next(iter(summary.values()))["accuracy_by_device"])
     heads = ["network", "accuracy", "log loss", "seen", "unseen", *devices, "non-zero", "counted KB", "file KB"]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-
-    def cell(value: dict[str, float] | None, digits: int = 1) -> str:
-        if value is None:
-            return "-"
-        spread = f" ±{value['std']:.{digits}f}" if value["n"] > 1 else ""
-        return f"{value['mean']:.{digits}f}{spread}"
-
+    lines = []
     for name, model in summary.items():
         size = model["size"]
         cells = [
@@ -59,12 +41,12 @@ def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> st
             f"{size['counted_bytes'] / 1024:.1f}",
             f"{size['file_bytes'] / 1024:.1f}" if "file_bytes" in size else "-",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(cells)
     head = (
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent; log loss with "
         f"the natural logarithm; devices that training never heard: {', '.join(unseen) or 'none'}. KB = 1024 bytes."
     )
-    return head + "\n\n" + "\n".join(lines) + "\n"
+    return f"{head}\n\n{markdown_table(heads, lines)}"
 
 
 def summarise(params: Params, journal: Journal) -> None:

@@ -107,6 +107,9 @@ def _send(client: "MlflowClient", journal: Path) -> None:
         if line["event"] == "artifact" and Path(line["path"]).exists():
             client.log_artifact(sent["parent" if line["summary"] else "run"], line["path"])
             Path(line["path"]).unlink()
+        elif line["event"] == "tags":
+            for name, value in line["values"].items():
+                client.set_tag(sent["run"], name, value)
         elif line["event"] == "end":
             _end(client, sent, line)
     write_json(_note(journal), {**sent, "bytes": sent["bytes"] + len(text)})

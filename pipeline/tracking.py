@@ -58,6 +58,10 @@ class Journal:
         numbers = {name: value for name, value in flat(values).items() if isinstance(value, int | float)}
         self._write("metrics", values=numbers, step=step, summary=summary)
 
+    def tags(self, values: dict[str, str]) -> None:
+        """Words by which runs can be grouped."""
+        self._write("tags", values=values)
+
     def artifact(self, path: Path, *, summary: bool = False) -> None:
         """A file, kept as it is now until it is sent."""
         copy = self.folder / "artifacts" / uuid.uuid4().hex / path.name

@@ -23,7 +23,7 @@ def train_student(params: Params, journal: Journal, seed: int) -> None:
         fit_input(network, store)
     train(
         "train_student", network, store, params, journal, seed, stage.schedule,
-        masks=stage.spec_augment, distil=stage.distil,
+        masks=stage.spec_augment, teacher=model_path(seed, "teacher") if stage.distil else None,
     )  # fmt: skip
     save(network, stage.network, store, model_path(seed, "student"), journal)
 

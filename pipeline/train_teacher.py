@@ -18,9 +18,7 @@ def train_teacher(params: Params, journal: Journal, seed: int) -> None:
     torch.manual_seed(seed)
     network = build(stage.network, len(store.scenes))
     fit_input(network, store)
-    train(
-        "train_teacher", network, store, params, journal, seed, stage.schedule, masks=stage.spec_augment, distil=False
-    )
+    train("train_teacher", network, store, params, journal, seed, stage.schedule, masks=stage.spec_augment)
     save(network, stage.network, store, model_path(seed, "teacher"), journal)
 
 

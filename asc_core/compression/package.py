@@ -68,7 +68,10 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         description = json.loads(header["__metadata__"]["asc"])
         network = build(NetworkConfig(**description["network"]), len(description["labels"]))
         deploy(network)
-        network.load_state_dict(load(tensors))
+        state = load(tensors)
+        if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
+            raise UserError("weights of another type than its network has")
+        network.load_state_dict(state)
     except (
         UserError,
         SafetensorError,

@@ -31,7 +31,7 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         table = pd.read_csv(path, sep="\t", dtype=str, index_col=False)  # a surplus cell is no index
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a corpus needs meta.csv and evaluation_setup/fold1_*.csv") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: not a tab-separated table ({str(error).strip()})") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:

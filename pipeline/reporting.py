@@ -1,0 +1,30 @@
+"""Numbers over seeds, and tables that people read."""
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+
+def over_seeds(values: list[Any]) -> Any:
+    """Mean, sample standard deviation (0 for one seed) and n of numbers; of mappings, the same key by key."""
+    if isinstance(values[0], dict):
+        return {key: over_seeds([value[key] for value in values]) for key in values[0]}
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return None
+    std = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+    return {"mean": statistics.fmean(numbers), "std": std, "n": len(numbers)}
+
+
+def cell(value: dict[str, float] | None, digits: int = 1) -> str:
+    """Mean and, of more than one seed, standard deviation."""
+    if value is None:
+        return "-"
+    spread = f" ±{value['std']:.{digits}f}" if value["n"] > 1 else ""
+    return f"{value['mean']:.{digits}f}{spread}"
+
+
+def markdown_table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in Markdown, with a final newline."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
