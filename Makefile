@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro test lint ui serve lock
+.PHONY: setup repro paper test lint ui serve lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -20,6 +20,9 @@ setup: .venv/installed  ## make .venv with what requirements.lock pins
 
 repro: setup  ## the main job, as params.yaml configures it
 	dvc repro
+
+paper: setup  ## the tables and the figure of the publications, into reports/paper
+	python -m flows.paper_tables
 
 test: setup  ## the tests
 	python -m pytest

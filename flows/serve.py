@@ -1,17 +1,21 @@
-"""`make serve`: a Prefect server on loopback and, in this process, the deployment `asc/full`, until interrupted."""
+"""`make serve`: a Prefect server on loopback and, in this process, `asc/full` and `asc/paper-tables`, until stopped."""
 
 import contextlib
 
+from prefect import serve
+
 from flows import server
 from flows.full import asc
+from flows.paper_tables import paper_tables
 
 
 def main() -> None:
-    """Start the server unless one is there, and serve `asc/full`, one run at a time: they share the workspace."""
+    """Start the server unless one is there, and serve the deployments, one run at a time: they share the workspace."""
     process = server.start(server.configured_url())
     try:
         print("Now, in another terminal of this folder: prefect deployment run asc/full --watch", flush=True)
-        asc.serve(name="full", limit=1, print_starting_message=False)
+        deployments = [asc.to_deployment("full"), paper_tables.to_deployment("paper-tables")]
+        serve(*deployments, limit=1, print_starting_message=False)
     finally:
         if process:
             process.terminate()

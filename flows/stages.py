@@ -4,6 +4,7 @@ The children stay in this process's group, so that what ends it ends them.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,8 +120,8 @@ def status(lines: list[str]) -> str:
 
 def reason(stage: str, lines: list[str], code: int) -> str:
     """The line in which a failed stage, or DVC, said why."""
-    for mark in (": error: ", "ERROR: "):
+    for pattern in (r".*: error: .*", r"[\w.]+(Error|Exception): .*", r"ERROR: .*"):  # the user's fault, ours, DVC's
         for line in reversed(lines):
-            if mark in line:
-                return line if mark == ": error: " else f"{stage}: {line.removeprefix('ERROR: ')}"
+            if re.fullmatch(pattern, line):
+                return line if ": error: " in line else f"{stage}: {line.removeprefix('ERROR: ')}"
     return f"{stage}: ended with code {code}: {lines[-1] if lines else 'no output'}"

@@ -8,15 +8,15 @@ import typer
 
 from asc_core import UserError
 from asc_core.files import replacing
-from pipeline.params import PARAMS, Params, check
+from pipeline.params import PARAMS, Params, Section, check
 
 PROFILES = Path(__file__).with_name("conf")
 
 
-def configure(profile: str | None, overrides: list[str], path: Path = PARAMS) -> None:
+def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, model: type[Section] = Params) -> None:
     """Write the parameters of `profile`, with `overrides` (dotted.key=YAML value), to `path`; comments are kept.
 
-    Without a profile the overrides go on top of what `path` holds.
+    Without a profile the overrides go on top of what `path` holds, a file of the kind `model`.
 
     Raises:
         UserError: an unknown profile or key, or an ill-typed value; `path` is left as it was.
@@ -38,7 +38,7 @@ def configure(profile: str | None, overrides: list[str], path: Path = PARAMS) ->
         if not equals:
             raise UserError(f"{override}: not of the form key=value")
         _set(values, key, YAML(typ="safe").load(text))
-    check(Params, _plain(values), source)
+    check(model, _plain(values), source)
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.dump(values, file)
 

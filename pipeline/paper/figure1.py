@@ -19,8 +19,6 @@ from pipeline.paths import FEATURES
 from pipeline.stage import run
 from pipeline.tracking import Journal
 
-SYSTEM = "asc_small_none"
-
 
 @torch.inference_mode()
 def statistics(network: torch.nn.Module, store: FeatureStore, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -43,8 +41,8 @@ def figure1(params: Params, journal: Journal) -> None:
     from sklearn.preprocessing import StandardScaler
 
     store, seed = FeatureStore(FEATURES), systems.load().seeds[0]
-    journal.tags({"table": "figure1", "row": SYSTEM})
-    network, _ = checkpoint.load(trained(SYSTEM, seed))
+    journal.tags({"table": "figure1", "row": systems.FIGURE1})
+    network, _ = checkpoint.load(trained(systems.FIGURE1, seed))
     rows = store.rows("test")
     devices = store.clips["device"].to_numpy()[rows]
     embedded, accuracy = {}, {}

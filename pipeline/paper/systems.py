@@ -132,6 +132,8 @@ SYSTEMS = {
     ),
 }  # fmt: skip
 
+FIGURE1 = "asc_small_none"  # the network whose features are looked at
+
 # The rows of the compression table; the first is the uncompressed network, trained for longer where it was published.
 VANILLA = "asc_large_resnorm"
 COMPRESSION = {

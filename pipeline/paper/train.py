@@ -35,7 +35,7 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
     results = {
         **measure(predict(network, store, rows), store, rows),
         "size": totals(network),
-        "macs": macs(network, (1, 1, *store.array.shape[1:])),
+        "macs": macs(network, (1, *store.array.shape[1:])),
     }
     print(f"{system}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)

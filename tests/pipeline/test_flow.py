@@ -128,4 +128,10 @@ def test_the_reason_of_a_failure_is_the_stages_own_line():
         reason("gate", ["gate: error: too large", "ERROR: failed to reproduce 'gate'"], 1) == "gate: error: too large"
     )
     assert reason("gate", ["ERROR: failed to reproduce 'gate'"], 1) == "gate: failed to reproduce 'gate'"
+    crash = [
+        "Traceback (most recent call last):",
+        "RuntimeError: out of memory",
+        "ERROR: failed to reproduce 'prune@0'",
+    ]
+    assert reason("prune@0", crash, 1) == "prune@0: RuntimeError: out of memory"
     assert reason("gate", [], 3) == "gate: ended with code 3: no output"

@@ -1,0 +1,79 @@
+"""One run of a pipeline in Prefect: stages as tasks, side by side on their share of the cores."""
+
+import threading
+from datetime import datetime
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from asc_core.cores import usable_cores
+from flows.stages import Outcome, StageFailed, run_stage
+
+# Threads that wait for a stage cost nothing; how many stages compute at once is limited by an Execution's slots.
+RUNNER = ThreadPoolTaskRunner(max_workers=1000)  # type: ignore[var-annotated]
+
+
+@task(cache_policy=NO_CACHE)
+def stage(target: str, slots: threading.Semaphore, threads: int | None, execution: str, force: bool) -> Outcome:
+    """One stage of a pipeline, brought up to date by DVC."""
+    logger = get_run_logger()
+    with slots:
+        outcome = run_stage(target, logger.info, threads=threads, execution=execution, force=force)
+    logger.info(f"{target}: {outcome.status} in {outcome.seconds:.1f} s")
+    return outcome
+
+
+class Execution:
+    """The stages that one flow run submits.
+
+    Args:
+        parallel: how many trainings run at once; None for one a core.
+        jobs: how many there are.
+        force: names of stages to run although nothing changed.
+        file: the dvc.yaml that the stages are in.
+    """
+
+    def __init__(self, parallel: int | None, jobs: int, force: list[str] | None = None, file: str = "") -> None:
+        cores = usable_cores()
+        side_by_side = max(1, min(parallel or cores, jobs))
+        self.threads = max(1, cores // side_by_side)
+        self.slots = threading.BoundedSemaphore(side_by_side)
+        self.name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{flow_run.name or 'asc'}"
+        self.force, self.file = force or [], file
+        self.outcomes: list[Outcome] = []
+
+    def submit(self, name: str, after: list[PrefectFuture] | None = None) -> PrefectFuture:
+        """A training, to start when those before it are done and there is a slot for it."""
+        return self._submit(name, self.threads, after or [])
+
+    def run(self, *names: str) -> None:
+        """Stages one after another, each on all cores, to their end.
+
+        Raises:
+            StageFailed: one of them failed.
+        """
+        for name in names:
+            self.collect([self._submit(name, None, [])])
+
+    def collect(self, futures: list[PrefectFuture]) -> None:
+        """Wait for all of these stages, and only then complain: what the others did is done for the next run.
+
+        Raises:
+            StageFailed: the first that failed, in its own words.
+        """
+        for future in futures:
+            future.wait()
+        for future in futures:
+            if not future.state.is_completed():
+                error = future.state.result(raise_on_failure=False)
+                raise error if isinstance(error, StageFailed) else StageFailed(str(future.state.message))
+            self.outcomes.append(future.result())
+
+    def _submit(self, name: str, threads: int | None, after: list[PrefectFuture]) -> PrefectFuture:
+        kind = name.split(":")[-1].split("@")[0]
+        task_run = stage.with_options(name=kind, task_run_name=name.split(":")[-1])
+        target = f"{self.file}:{name}" if self.file and ":" not in name else name.removeprefix(":")
+        return task_run.submit(target, self.slots, threads, self.name, kind in self.force, wait_for=after)
