@@ -6,6 +6,7 @@ sender was killed before it could make the note) is the same measurement to MLfl
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,18 +57,23 @@ def sync() -> int:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         client = MlflowClient()
+        refused = 0
         for number, journal in enumerate(pending):
             try:
                 _send(client, journal)
             except (MlflowException, OSError) as error:
                 reason = str(error).splitlines()[0][:160]
+                if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
+                    print(f"{journal}: refused by MLflow ({reason}); the others are sent", file=sys.stderr)
+                    refused += 1
+                    continue
                 print(
                     f"MLflow at {default_uri()} does not answer ({reason}); the reports stay in {JOURNALS} "
                     "and go with the next stage or with `python -m pipeline.sync`",
                     file=sys.stderr,
                 )
-                return len(pending) - number
-    return 0
+                return refused + len(pending) - number
+    return refused
 
 
 def _pending() -> list[Path]:
@@ -147,10 +153,17 @@ def _log_metrics(client: "MlflowClient", run: str, lines: list[dict[str, Any]]) 
     from mlflow.entities import Metric
 
     metrics = [
-        Metric(name, value, line["time"], line["step"]) for line in lines for name, value in line["values"].items()
+        Metric(allowed(name), value, line["time"], line["step"])
+        for line in lines
+        for name, value in line["values"].items()
     ]
     for at in range(0, len(metrics), BATCH):
         client.log_batch(run, metrics=metrics[at : at + BATCH])
+
+
+def allowed(name: str) -> str:
+    """A name as MLflow takes it: devices and scenes are called whatever their corpus calls them."""
+    return re.sub(r"[^\w./ :-]", "_", name)
 
 
 def _end(client: "MlflowClient", sent: dict[str, Any], line: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""Journals and their way into MLflow."""
+
+import pytest
+
+from pipeline import sync
+from pipeline.tracking import Journal
+
+PARAMS = {"tracking": {"experiment": "journals"}, "seeds": [0]}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder of its own with a store of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("ASC_EXECUTION", "today")
+    return tmp_path
+
+
+def metrics(here, name: str) -> dict[str, float]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    experiment = client.get_experiment_by_name("journals")
+    runs = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
+    assert len(runs) == 1
+    return runs[0].data.metrics
+
+
+def test_names_of_devices_are_made_such_as_mlflow_takes(here):
+    journal = Journal("evaluate@0", 0, PARAMS)
+    journal.metrics({"accuracy_by_device": {"phone (old) #1": 50.0, "téléphone": 60.0}})
+    journal.end("FINISHED")
+    assert sync.sync() == 0
+    assert metrics(here, "evaluate@0") == {
+        "accuracy_by_device.phone _old_ _1": 50.0,
+        "accuracy_by_device.téléphone": 60.0,
+    }
+
+
+def test_a_journal_that_mlflow_refuses_does_not_hold_up_the_others(here, capsys):
+    bad = Journal("prune@0", 0, PARAMS)
+    bad.metrics({"x" * 300: 1.0})
+    good = Journal("prune@1", 1, PARAMS)
+    good.metrics({"loss": 0.5})
+    assert sync.sync() == 1
+    assert "refused by MLflow" in capsys.readouterr().err
+    assert metrics(here, "prune@1") == {"loss": 0.5}
+
+
+def test_lines_are_sent_once_and_a_line_in_writing_waits(here):
+    journal = Journal("train_student@0", 0, PARAMS)
+    journal.metrics({"loss": 2.0}, step=1)
+    with open(journal.path, "a") as file:
+        file.write('{"event": "metrics", "time": 1, "step": 2, "summary": false, ')
+    assert sync.sync() == 0
+    assert metrics(here, "train_student@0") == {"loss": 2.0}
+    with open(journal.path, "a") as file:
+        file.write('"values": {"loss": 1.0}}\n')
+    assert sync.sync() == 0
+    assert metrics(here, "train_student@0") == {"loss": 1.0}
