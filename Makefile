@@ -24,8 +24,8 @@ repro: setup  ## the main job, as params.yaml configures it
 paper: setup  ## the tables and the figure of the publications, into reports/paper
 	python -m flows.paper_tables
 
-test: setup  ## the tests
-	python -m pytest
+test: setup  ## the tests, a file a core
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --dist loadfile
 
 lint: setup  ## style and types
 	ruff check .
