@@ -81,7 +81,7 @@ def seen_and_unseen(rows: dict[str, Any], path: Path) -> None:
     axes.set_yticks(at, list(rows))
     axes.set_xlabel("accuracy (%)")
     axes.set_xlim(0, 100)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.1), frameon=False)
     _write(figure, path)
 
 
@@ -104,7 +104,7 @@ def scatter_by_device(
         for number, device in enumerate(sorted(set(devices))):
             chosen = embedded[devices == device]
             axes.scatter(chosen[:, 0], chosen[:, 1], s=8, color=colours(number % 10), label=device)
-        axes.set_title(f"{title} statistics: nearest neighbour tells the device of {accuracy[title]:.1f} %")
+        axes.set_title(f"{title} statistics\nnearest neighbour has the same device: {accuracy[title]:.1f} %")
         axes.set_xticks([])
         axes.set_yticks([])
     axes.legend(markerscale=2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -62,10 +62,6 @@ class Published:
     std: float | None = None
     by_device: tuple[float, ...] = ()
 
-    @property
-    def text(self) -> str:
-        return f"{self.accuracy}" + (f" ±{self.std}" if self.std is not None else "")
-
 
 @dataclass(frozen=True)
 class System:

@@ -2,23 +2,13 @@
 
 import pytest
 import torch
+from networks import randomize_norms
 from torch import nn
 
 from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
 from asc_core.models import build
 from asc_core.models.bc_resnet import BCBlock
-
-
-def randomize_norms(network: nn.Module) -> nn.Module:
-    """Statistics and affine parameters as training might leave them, none of them neutral."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-            nn.init.normal_(module.running_mean, 0, 0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return network
 
 
 def parameters(network: nn.Module) -> int:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from networks import randomize_norms
 from torch import nn
 
 from asc_core.compression import package
@@ -20,14 +21,7 @@ SMALL = {"bc_resnet_asc": {"tau": 1}, "bc_resnet": {"tau": 1}, "cp_resnet": {"wi
 def small(name: str, norm: str = "none", classes: int = 3) -> nn.Module:
     """A narrow network in evaluation mode; statistics and affine parameters as training might leave them."""
     torch.manual_seed(0)
-    network = build(NetworkConfig(name, norm=norm, **SMALL[name]), classes)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-            nn.init.normal_(module.running_mean, 0, 0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return network.eval()
+    return randomize_norms(build(NetworkConfig(name, norm=norm, **SMALL[name]), classes)).eval()
 
 
 def test_the_names_of_the_configuration_are_those_of_the_code():

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from networks import randomize_norms
 from torch import nn
 
 from asc_core.compression.prune import conv_weights, prune
@@ -15,17 +16,6 @@ from asc_core.models import build
 from asc_core.training import Job, fit, fit_input
 
 JOB = Job(Schedule(5, 0.05), TrainingConfig(16, precision="float32"), AugmentConfig(0.3, 0), seed=0)
-
-
-def randomize_norms(network):
-    """Statistics and affine parameters as training might leave them, none of them neutral."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-            nn.init.normal_(module.running_mean, 0, 0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return network
 
 
 @pytest.fixture(scope="module")
