@@ -33,30 +33,29 @@ class Execution:
         parallel: how many trainings run at once; None for one a core.
         jobs: how many there are.
         force: names of stages to run although nothing changed.
-        file: the dvc.yaml that the stages are in.
     """
 
-    def __init__(self, parallel: int | None, jobs: int, force: list[str] | None = None, file: str = "") -> None:
+    def __init__(self, parallel: int | None, jobs: int, force: list[str] | None = None) -> None:
         cores = usable_cores()
         side_by_side = max(1, min(parallel or cores, jobs))
         self.threads = max(1, cores // side_by_side)
         self.slots = threading.BoundedSemaphore(side_by_side)
         self.name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{flow_run.name or 'asc'}"
-        self.force, self.file = force or [], file
+        self.force = force or []
         self.outcomes: list[Outcome] = []
 
-    def submit(self, name: str, after: list[PrefectFuture] | None = None) -> PrefectFuture:
+    def submit(self, target: str, after: list[PrefectFuture] | None = None) -> PrefectFuture:
         """A training, to start when those before it are done and there is a slot for it."""
-        return self._submit(name, self.threads, after or [])
+        return self._submit(target, self.threads, after or [])
 
-    def run(self, *names: str) -> None:
+    def run(self, *targets: str) -> None:
         """Stages one after another, each on all cores, to their end.
 
         Raises:
             StageFailed: one of them failed.
         """
-        for name in names:
-            self.collect([self._submit(name, None, [])])
+        for target in targets:
+            self.collect([self._submit(target, None, [])])
 
     def collect(self, futures: list[PrefectFuture]) -> None:
         """Wait for all of these stages, and only then complain: what the others did is done for the next run.
@@ -72,8 +71,9 @@ class Execution:
                 raise error if isinstance(error, StageFailed) else StageFailed(str(future.state.message))
             self.outcomes.append(future.result())
 
-    def _submit(self, name: str, threads: int | None, after: list[PrefectFuture]) -> PrefectFuture:
-        kind = name.split(":")[-1].split("@")[0]
-        task_run = stage.with_options(name=kind, task_run_name=name.split(":")[-1])
-        target = f"{self.file}:{name}" if self.file and ":" not in name else name.removeprefix(":")
-        return task_run.submit(target, self.slots, threads, self.name, kind in self.force, wait_for=after)
+    def _submit(self, target: str, threads: int | None, after: list[PrefectFuture]) -> PrefectFuture:
+        name = target.split(":")[-1]  # without the dvc.yaml it is in
+        kind = name.split("@")[0]
+        return stage.with_options(name=kind, task_run_name=name).submit(
+            target, self.slots, threads, self.name, kind in self.force, wait_for=after
+        )

@@ -14,7 +14,7 @@ from pipeline.configure import configure
 from pipeline.paper import systems
 from pipeline.paper.paths import REPORTS
 
-FILE = "pipeline/paper/dvc.yaml"
+STAGES = "pipeline/paper/dvc.yaml:"
 
 
 @flow(name="asc", task_runner=RUNNER)
@@ -34,21 +34,23 @@ def paper_tables(
     if changes:
         configure(None, changes, systems.SETTINGS, systems.PaperFile)
     paper = systems.load()
-    execution = Execution(parallel, len(paper.seeds) * len(paper.systems), file=FILE)
-    execution.run(*(f":{name}" for name in CORPUS_STAGES))
+    execution = Execution(parallel, len(paper.seeds) * len(paper.systems))
+    execution.run(*CORPUS_STAGES)
     runs = {
-        (system, seed): execution.submit(f"train@{system}-{seed}") for system in paper.systems for seed in paper.seeds
+        (system, seed): execution.submit(f"{STAGES}train@{system}-{seed}")
+        for system in paper.systems
+        for seed in paper.seeds
     }
     compressions = [
-        execution.submit(f"compress@{variant}-{seed}", [runs[systems.VANILLA, seed]])
+        execution.submit(f"{STAGES}compress@{variant}-{seed}", [runs[systems.VANILLA, seed]])
         for variant in paper.compressed
         for seed in paper.seeds
         if systems.VANILLA in paper.systems
     ]
     execution.collect([*runs.values(), *compressions])
     if systems.FIGURE1 in paper.systems:
-        execution.run("figure1")
-    execution.run("tables")
+        execution.run(f"{STAGES}figure1")
+    execution.run(f"{STAGES}tables")
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(REPORTS.glob("*.md")))
     create_markdown_artifact(key="paper-tables", markdown=text, description="Measured and published figures")
 

@@ -28,10 +28,9 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
     """Every row of a table: mean, standard deviation and n over the seeds, sizes, and the published figures."""
     rows = []
     for name, label, published in rows_of(table, paper):
-        seeds = [read_json(measured(name, seed)) for seed in paper.seeds]
-        sizes, multiply_accumulates = [seed.pop("size") for seed in seeds], seeds[0].pop("macs", None)
-        for seed in seeds:
-            seed.pop("macs", None)
+        runs = [read_json(measured(name, seed)) for seed in paper.seeds]
+        sizes = [run["size"] for run in runs]
+        metrics = [{key: value for key, value in run.items() if key not in ("size", "macs")} for run in runs]
         rows.append(
             {
                 "system": name,
@@ -39,8 +38,8 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
                 "parameters": sizes[0]["parameters"],
                 "nonzero_parameters": max(size["nonzero_parameters"] for size in sizes),
                 "counted_bytes": max(size["counted_bytes"] for size in sizes),
-                "macs": multiply_accumulates,
-                "measured": over_seeds(seeds),
+                "macs": runs[0].get("macs"),
+                "measured": over_seeds(metrics),
                 "published_on_tau2020": {
                     "accuracy": published.accuracy,
                     "std": published.std,
@@ -86,11 +85,11 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
 def tables(params: Params, journal: Journal) -> None:
     """Write every table as JSON, Markdown and a plot."""
     paper = systems.load()
+    journal.tags({"table": "all", "row": "all"})
     for table in ("networks", "normalisation", "compression"):
         rows = build_table(table, paper)
         if not rows:
             continue
-        journal.tags({"table": "all", "row": "all"})
         write_json(REPORTS / f"{table}.json", rows)
         write_text(REPORTS / f"{table}.md", markdown(table, rows, paper))
         plots.seen_and_unseen({row["label"]: row["measured"] for row in rows}, REPORTS / f"{table}.png")
