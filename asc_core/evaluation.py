@@ -19,6 +19,14 @@ def predict(network: nn.Module, store: FeatureStore, rows: np.ndarray, batch_siz
     return torch.cat([network(store.batch(part).to(device).float()).float().cpu() for part in parts])
 
 
+def score(network: nn.Module, store: FeatureStore) -> tuple[Tensor, dict[str, Any]]:
+    """Logits (clips, classes) for the test split, on a GPU where there is one, and what `measure` says of them."""
+    rows = store.rows("test")
+    logits = predict(network.to("cuda" if torch.cuda.is_available() else "cpu"), store, rows)
+    network.cpu()
+    return logits, measure(logits, store, rows)
+
+
 def measure(logits: Tensor, store: FeatureStore, rows: np.ndarray) -> dict[str, Any]:
     """The metrics of the challenge for the logits (rows, classes) of some rows of a store.
 

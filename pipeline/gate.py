@@ -3,6 +3,7 @@
 from typing import Any
 
 from asc_core import UserError
+from asc_core.compression.rules import limits
 from asc_core.files import read_json, write_json
 from pipeline.params import Gates, Params
 from pipeline.paths import GATE, SUMMARY
@@ -22,22 +23,29 @@ def checks(summary: dict[str, Any], gates: Gates) -> list[dict[str, Any]]:
         "accuracy_drop": (drop, "at most"),
         "worst_device": (worst, "at least"),
     }
-    rows = []
+    rules = limits(model["size"], gates.rules) if gates.rules else []
+    rows = [row(f"{gates.rules}: {limit.name}", limit.value, "at most", limit.most) for limit in rules]
     for name, (value, sense) in values.items():
         limit = getattr(gates, name)
         if limit is not None:
-            passed = value <= limit if sense == "at most" else value >= limit
-            rows.append({"name": name, "value": value, "sense": sense, "limit": limit, "passed": passed})
+            rows.append(row(name, value, sense, limit))
     return rows
+
+
+def row(name: str, value: float, sense: str, limit: float) -> dict[str, Any]:
+    """One check, done."""
+    passed = value <= limit if sense == "at most" else value >= limit
+    return {"name": name, "value": value, "sense": sense, "limit": limit, "passed": passed}
 
 
 def complaint(row: dict[str, Any]) -> str:
     """One failed check in words: what was measured, the limit, and by how much it is missed."""
-    whole = isinstance(row["value"], int)
-    number, unit = (f"{row['value']:,}", " bytes") if whole else (f"{row['value']:.2f}", "")
-    missed = abs(row["value"] - row["limit"])
-    by = f"{missed:,} bytes" if whole else f"{missed:.2f}"
-    return f"{row['name']} is {number}{unit}, the limit is {row['sense']} {row['limit']:,}{unit}, missed by {by}"
+    value, limit = row["value"], row["limit"]
+    missed = abs(value - limit)
+    if not isinstance(value, int):
+        return f"{row['name']} is {value:.2f}, the limit is {row['sense']} {limit:g}, missed by {missed:.2f}"
+    unit = " bytes" if row["name"].endswith("_bytes") else ""
+    return f"{row['name']} is {value:,}{unit}, the limit is {row['sense']} {limit:,}{unit}, missed by {missed:,}{unit}"
 
 
 def gate(params: Params, journal: Journal) -> None:

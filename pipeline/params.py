@@ -74,6 +74,7 @@ class QuantizeStage(Section):
 class Gates(Section):
     """Limits of the released model; null switches a check off."""
 
+    rules: Literal["dcase2021", "dcase2022"] | None
     counted_bytes: Annotated[int, Field(gt=0)] | None
     file_bytes: Annotated[int, Field(gt=0)] | None
     accuracy: Percent | None

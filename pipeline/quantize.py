@@ -3,6 +3,7 @@
 from asc_core.compression import package
 from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
+from asc_core.evaluation import score
 from asc_core.models import checkpoint
 from asc_core.store import FeatureStore
 from pipeline.fitting import train
@@ -23,8 +24,12 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
         teacher=model_path(seed, "teacher") if stage.distil else None,
     )  # fmt: skip
     quantization.quantize(network)
-    package.write(path, network, params.student.network, store.scenes, features=store.description)
-    journal.metrics({"size": {**totals(network), "file_bytes": path.stat().st_size}})
+    size, (_, evaluation) = totals(network), score(network, store)
+    package.write(
+        path, network, params.student.network, store.scenes,
+        features=store.description, size=size, evaluation={"clips": len(store.rows("test")), **evaluation},
+    )  # fmt: skip
+    journal.metrics({"size": {**size, "file_bytes": path.stat().st_size}})
     journal.artifact(path)
 
 

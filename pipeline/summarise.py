@@ -5,9 +5,10 @@ from typing import Any
 import pandas as pd
 
 from asc_core import plots
+from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.files import read_json, write_json
 from pipeline.params import Params
-from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SUMMARY, TABLE, VALIDATION
+from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION
 from pipeline.reporting import cell, markdown_table, over_seeds
 from pipeline.stage import run
 from pipeline.tracking import Journal, write_text
@@ -49,18 +50,37 @@ def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> st
     return f"{head}\n\n{markdown_table(heads, lines)}"
 
 
+def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
+    """The account of a package, tensor by tensor, and what is left of the limit in either reading."""
+    keys = ("parameters", "nonzero", "bits", "counted_bytes")
+    total = {key: sum(row[key] for row in rows) for key in keys}
+    counted = total["counted_bytes"]
+    lines = [[row["name"], *(f"{row[key]:,}" for key in keys)] for row in rows]
+    lines.append(["**all**", f"{total['parameters']:,}", f"{total['nonzero']:,}", "", f"{counted:,}"])
+    readings = ", ".join(f"{100 * counted / limit:.1f} % of {limit:,} bytes" for limit in (LIMIT, DECIMAL_LIMIT))
+    return (
+        f"The quantised network of seed {seed}, the largest. Counted: non-zero entries times the bytes of their type; "
+        f"{counted:,} bytes are {readings} (128 KB in either reading). The packaged file has {file_bytes:,} bytes.\n\n"
+        + markdown_table(["tensor", "parameters", "non-zero", "bits", "bytes"], lines)
+    )
+
+
 def summarise(params: Params, journal: Journal) -> None:
     """Summarise the seeds that the parameters list, and no other."""
-    summary = summary_of([read_json(SEEDS / f"{seed}.json") for seed in params.seeds])
+    seeds = {seed: read_json(SEEDS / f"{seed}.json") for seed in params.seeds}
+    summary = summary_of(list(seeds.values()))
+    sizes = {seed: results["quantized"]["size"] for seed, results in seeds.items()}
+    largest = max(sizes, key=lambda seed: sizes[seed]["counted_bytes"])
     unseen = read_json(VALIDATION)["unseen_devices"]
     write_json(SUMMARY, summary)
     write_text(TABLE, markdown(summary, params.seeds, unseen))
+    write_text(SIZE, size_table(read_json(SIZES / f"{largest}.json"), largest, sizes[largest]["file_bytes"]))
     predictions = pd.concat(pd.read_parquet(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds)
     PLOTS.mkdir(parents=True, exist_ok=True)
     plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
     plots.confusion(predictions[predictions["model"] == "quantized"], PLOTS / "confusion_quantized.png")
     journal.metrics(summary, summary=True)
-    for path in (SUMMARY, TABLE, *sorted(PLOTS.glob("*.png"))):
+    for path in (SUMMARY, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):
         journal.artifact(path, summary=True)
     print(TABLE.read_text(encoding="utf-8"))
 

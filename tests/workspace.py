@@ -27,7 +27,10 @@ TINY = [
     "student.schedule={epochs: 1, learning_rate: 0.02}",
     "prune.schedule={epochs: 1, learning_rate: 0.01}",
     "quantize.schedule={epochs: 1, learning_rate: 0.01}",
-    "gates={counted_bytes: 10240, file_bytes: 12288, accuracy: null, accuracy_drop: null, worst_device: null}",
+    "gates.counted_bytes=10240",
+    "gates.accuracy=null",
+    "gates.accuracy_drop=null",
+    "gates.worst_device=null",
 ]
 
 

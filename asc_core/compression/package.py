@@ -1,7 +1,9 @@
 """The file that ships: a deployed network with all that is needed to use it, compressed.
 
-Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a safetensors file whose header holds the
-description (network, labels, features). Reading it executes nothing and trusts no length that the file states.
+Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a safetensors file. Its header holds the
+description (network, labels, features and whatever the maker adds); its tensors are those of the network, all of a type
+joined in the network's order and taken apart into what compresses well (`_join`). How many there are of each follows
+from the network that is described, so reading executes nothing and trusts no length that the file states.
 """
 
 import hashlib
@@ -11,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from asc_core.compression.quantize import deploy
@@ -18,27 +22,72 @@ from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
 from asc_core.files import replacing
 from asc_core.models import build
-from asc_core.models.checkpoint import contiguous
 
 MAGIC = b"ASC1"
 DIGEST = 32
 MOST = 1 << 24  # bytes of a package, far above any model of this kind
 MOST_UNPACKED = 1 << 22  # bytes that its tensors may take, or
 EXPANSION = 8  # times the size of the package where that is more
+MEMORY = 1 << 26  # that unpacking may take; the dictionary is no larger than what it unpacks to
 
 
 def write(path: Path, network: nn.Module, config: NetworkConfig, labels: list[str], **more: Any) -> None:
     """Write a deployed network to `path`, atomically; `more` is JSON that goes into the description."""
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
     description = {"network": asdict(config), "labels": labels, **more}
-    payload = lzma.compress(
-        save(contiguous(network.state_dict()), metadata={"asc": json.dumps(description)}),
-        format=lzma.FORMAT_ALONE,
-        filters=[{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}],
-    )
+    state = [tensor.cpu().numpy().ravel() for tensor in network.state_dict().values()]
+    content = save(_join(state), metadata={"asc": json.dumps(description)})
+    how = {"preset": 9 | lzma.PRESET_EXTREME, "dict_size": max(4096, len(content)), "lc": 0, "lp": 0, "pb": 0}
+    payload = lzma.compress(content, format=lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, **how}])
     with replacing(path) as temporary:
         temporary.write_bytes(MAGIC + hashlib.sha256(payload).digest() + payload)
+
+
+def _join(state: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Flat arrays of one network as a few: weights as a bit each for zero or not and the non-zero ones, halves as a
+    plane of high and one of low bytes. Either part has regularities that are lost when they alternate."""
+    weights, halves, floats = (
+        np.concatenate([array for array in state if array.dtype == dtype] or [np.empty(0, dtype)])
+        for dtype in (np.int8, np.float16, np.float32)
+    )
+    return {
+        "nonzero": np.packbits(weights != 0),
+        "weights": weights[weights != 0],
+        "halves": np.ascontiguousarray(halves.astype("<f2").view(np.uint8).reshape(-1, 2).T[::-1]),
+        "floats": floats.astype("<f4"),
+    }
+
+
+def _split(joined: dict[str, np.ndarray], network: nn.Module) -> dict[str, torch.Tensor]:
+    """The inverse of `_join`: the state of a network of the given structure.
+
+    Raises:
+        ValueError: there are more or fewer numbers than the network has.
+        LookupError: a part is missing.
+    """
+    state = network.state_dict()
+    counts = {
+        dtype: sum(tensor.numel() for tensor in state.values() if tensor.dtype == dtype)
+        for dtype in (torch.int8, torch.float16, torch.float32)
+    }
+    nonzero = np.unpackbits(joined["nonzero"], count=counts[torch.int8]).astype(bool)
+    weights = np.zeros(len(nonzero), np.int8)
+    if joined["weights"].shape != (nonzero.sum(),) or not joined["weights"].all():
+        raise ValueError("its non-zero weights are not as many as it says")
+    weights[nonzero] = joined["weights"]
+    halves = np.ascontiguousarray(joined["halves"][::-1].T).view("<f2").ravel()
+    parts = {torch.int8: weights, torch.float16: halves, torch.float32: joined["floats"]}
+    for dtype, part in parts.items():
+        if part.shape != (counts[dtype],):
+            raise ValueError("weights of another network than it describes")
+    at = dict.fromkeys(parts, 0)
+    split = {}
+    for name, tensor in state.items():
+        start, end = at[tensor.dtype], at[tensor.dtype] + tensor.numel()
+        split[name] = torch.from_numpy(parts[tensor.dtype][start:end].copy()).to(tensor.dtype).reshape(tensor.shape)
+        at[tensor.dtype] = end
+    return split
 
 
 def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -48,7 +97,7 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         UserError: the file is missing, foreign, damaged or too large.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load
+    from safetensors.numpy import load
 
     try:
         if path.stat().st_size > MOST:
@@ -62,16 +111,13 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     if hashlib.sha256(payload).digest() != digest:
         raise UserError(f"{path}: damaged or incomplete; copy or build it again")
     try:
-        unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=1 << 27)
-        tensors = unpacker.decompress(payload, max_length=max(EXPANSION * len(payload), MOST_UNPACKED))
-        header = json.loads(tensors[8 : 8 + int.from_bytes(tensors[:8], "little")])
+        unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=MEMORY)
+        content = unpacker.decompress(payload, max_length=max(EXPANSION * len(payload), MOST_UNPACKED))
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         description = json.loads(header["__metadata__"]["asc"])
         network = build(NetworkConfig(**description["network"]), len(description["labels"]))
         deploy(network)
-        state = load(tensors)
-        if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
-            raise UserError("weights of another type than its network has")
-        network.load_state_dict(state)
+        network.load_state_dict(_split(load(content), network))
     except (
         UserError,
         SafetensorError,

@@ -1,9 +1,13 @@
 """Convolution weights in 8 bit, everything else in half precision: training with it, and the network that ships.
 
-A deployed network consists of `QuantConv2d` (8-bit weights, no scale of its own) and `Affine` (a half-precision scale
-and shift). Batch normalisation in evaluation mode is a scale and a shift, so it becomes an `Affine`, and the scales of
-the 8-bit weights before it are multiplied into it: they cost nothing.
+A deployed network consists of `QuantConv2d` (8-bit weights) and `Affine` (a half-precision scale and shift for each
+channel). Batch normalisation in evaluation mode is a scale and a shift, so it becomes an `Affine`, and the scales of
+the 8-bit weights before it are multiplied into it: they cost nothing, so there is one for each output channel. A
+convolution without a norm has to store its scale, and has a single one.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,43 +18,59 @@ from asc_core.errors import UserError
 from asc_core.models.norm import SubSpectralNorm
 
 LEVELS = 127  # symmetric 8 bit: zero is exact, so a pruned weight stays zero
-UNIT = 128  # an 8-bit weight q means q / 128, which keeps the folded scales well inside half precision's range
+UNIT = 128  # an 8-bit weight q means q / 128, which keeps the scales well inside half precision's range
 TOLERANCE = 0.05  # of an Affine's output: more than this is not rounding but a number out of range
 
 
 class FakeQuantize(nn.Module):
-    """Weights rounded to 8 bit with a scale for each output channel; gradients pass as if they were not (1308.3432)."""
+    """Weights rounded to 8 bit, with a scale for each output channel or a single one; gradients pass as if they were
+    not rounded (1308.3432)."""
+
+    def __init__(self, per_channel: bool = True) -> None:
+        super().__init__()
+        self.per_channel = per_channel
 
     def forward(self, weight: Tensor) -> Tensor:
-        scale = channel_scale(weight)
-        return weight + (torch.round(weight / scale) * scale - weight).detach()
+        step = step_size(weight, self.per_channel)
+        return weight + (torch.round(weight / step) * step - weight).detach()
 
 
-def channel_scale(weight: Tensor) -> Tensor:
-    """The step between 8-bit levels of each output channel: (out, 1, 1, 1), from weights (out, in, height, width)."""
-    return weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12) / LEVELS
+def step_size(weight: Tensor, per_channel: bool) -> Tensor:
+    """The step between the 8-bit levels of weights (out, in, height, width): (out, 1, 1, 1) or (1, 1, 1, 1)."""
+    over = (1, 2, 3) if per_channel else (0, 1, 2, 3)
+    return weight.detach().abs().amax(dim=over, keepdim=True).clamp_min(1e-12) / LEVELS
 
 
 def start_quantized_training(network: nn.Module) -> None:
     """Make every convolution compute with 8-bit weights while its full-precision weights go on learning."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            parametrize.register_parametrization(module, "weight", FakeQuantize())
+    for place in list(_convolutions(network)):
+        parametrize.register_parametrization(place.conv, "weight", FakeQuantize(place.norm is not None))
 
 
 class QuantConv2d(nn.Module):
-    """A convolution with 8-bit weights q, each meaning q / 128, and no bias."""
+    """A convolution with 8-bit weights q, each meaning q / 128 where an `Affine` follows.
+
+    On its own it has a half-precision scale (1,) that multiplies them and, if the convolution has one, a bias (out,).
+    """
 
     weight: Tensor
+    scale: Tensor | None
+    bias: Tensor | None
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, *, folded: bool) -> None:
         super().__init__()
+        biased = conv.bias is not None and not folded
         self.register_buffer("weight", torch.zeros_like(conv.weight, dtype=torch.int8))
+        self.register_buffer("scale", None if folded else torch.ones(1, dtype=torch.float16))
+        self.register_buffer("bias", torch.zeros(conv.out_channels, dtype=torch.float16) if biased else None)
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight.to(x.dtype) / UNIT
-        return functional.conv2d(x, weight, None, self.stride, self.padding, self.dilation, self.groups)
+        if self.scale is not None:
+            weight = weight * self.scale.to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return functional.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class Affine(nn.Module):
@@ -101,19 +121,29 @@ def quantize(network: nn.Module) -> None:
     """Turn a trained network, in place, into the one that ships; what it computes from then on is what ships.
 
     Raises:
-        UserError: a folded scale and shift do not fit half precision.
+        UserError: a folded scale and shift, or the bias of a convolution, do not fit half precision.
     """
-    for conv, norm, packed, affine in _fold(network):
+    for place in list(_convolutions(network)):
+        conv, norm = place.conv, place.norm
+        packed, affine = place.replace()
         weight = conv.weight.detach()
-        step = channel_scale(weight)
+        step = step_size(weight, per_channel=norm is not None)
         packed.weight.copy_(torch.round(weight / step).to(torch.int8))
         scale = step.flatten() * UNIT
-        bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.detach()
-        if norm is None:
-            affine.set(scale, at=torch.zeros_like(scale), spread=torch.ones_like(scale), value=bias)
+        if norm is None or affine is None:
+            assert packed.scale is not None
+            packed.scale.copy_(scale)
+            if packed.bias is not None and conv.bias is not None:
+                packed.bias.copy_(conv.bias.detach())
+            if not all(tensor.isfinite().all() for tensor in packed.buffers()):
+                raise UserError(
+                    "quantize: the weights or the bias of a convolution do not fit half precision; "
+                    "train with a lower learning_rate"
+                )
             continue
         mean, variance = norm.running_mean, norm.running_var
         assert mean is not None and variance is not None  # these networks track them
+        bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.detach()
         per_channel = norm.num_features // len(scale)  # a sub-spectral norm has several for each channel
         scale, bias = scale.repeat_interleave(per_channel), bias.repeat_interleave(per_channel)
         deviation = (variance + norm.eps).sqrt()
@@ -132,35 +162,46 @@ def quantize(network: nn.Module) -> None:
 
 def deploy(network: nn.Module) -> None:
     """Give a freshly built network, in place, the structure that `quantize` leaves, ready to load its state."""
-    _fold(network)
+    for place in list(_convolutions(network)):
+        place.replace()
     network.eval()
 
 
-def _fold(
-    network: nn.Module,
-) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None, QuantConv2d, Affine]]:
-    """Replace each convolution and the batch normalisation behind it, if any; return the old and the new modules.
+class _Place(NamedTuple):
+    """A convolution and the batch normalisation behind it, if any, and where both stand."""
+
+    holder: nn.Module
+    name: str
+    conv: nn.Conv2d
+    norm_holder: nn.Module
+    norm_name: str
+    norm: nn.BatchNorm2d | None
+
+    def replace(self) -> tuple[QuantConv2d, Affine | None]:
+        """Put the modules that ship where these stand."""
+        packed = QuantConv2d(self.conv, folded=self.norm is not None)
+        setattr(self.holder, self.name, packed)
+        if self.norm is None:
+            return packed, None
+        affine = Affine(self.norm.num_features)
+        setattr(self.norm_holder, self.norm_name, affine)
+        return packed, affine
+
+
+def _convolutions(network: nn.Module) -> Iterator[_Place]:
+    """Every convolution in the network's order.
 
     Order within an `nn.Sequential` is order of computation, and every normalised convolution of these networks stands
     in one, right before its norm.
     """
-    replaced = []
-    for module in list(network.modules()):
+    for module in network.modules():
         children = list(module.named_children())
-        for place, (name, conv) in enumerate(children):
+        for number, (name, conv) in enumerate(children):
             if not isinstance(conv, nn.Conv2d):
                 continue
-            norm_name, norm = children[place + 1] if place + 1 < len(children) else ("", None)
+            ordered = isinstance(module, nn.Sequential) and number + 1 < len(children)
+            norm_name, norm = children[number + 1] if ordered else ("", None)
             holder = module
             if isinstance(norm, SubSpectralNorm):
                 holder, norm_name, norm = norm, "norm", norm.norm
-            packed = QuantConv2d(conv)
-            if isinstance(module, nn.Sequential) and isinstance(norm, nn.BatchNorm2d):
-                affine = Affine(norm.num_features)
-                setattr(module, name, packed)
-                setattr(holder, norm_name, affine)
-            else:
-                norm, affine = None, Affine(conv.out_channels)
-                setattr(module, name, nn.Sequential(packed, affine))
-            replaced.append((conv, norm, packed, affine))
-    return replaced
+            yield _Place(module, name, conv, holder, norm_name, norm if isinstance(norm, nn.BatchNorm2d) else None)

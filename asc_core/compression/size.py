@@ -1,12 +1,11 @@
-"""What the challenge counts: non-zero entries times the bytes of the type they are stored in, every layer included."""
+"""What the challenge counts: the account of a network, tensor by tensor. What it is held to is in `rules`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from asc_core.compression.quantize import Affine, QuantConv2d
-
-LIMIT = 131_072  # bytes: 128 KB of non-zero parameters, KB = 1024 (DCASE 2021 Task 1A)
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,17 @@ def account(network: nn.Module) -> list[TensorSize]:
 
 
 def totals(network: nn.Module) -> dict[str, int]:
-    """Sums of the account: `parameters`, `nonzero_parameters`, `counted_bytes`."""
+    """Sums of the account: `parameters`, `nonzero_parameters`, `counted_bytes`, and `weight_bits`, the most bits that a
+    convolution weight has."""
     rows = account(network)
     return {
         "parameters": sum(row.parameters for row in rows),
         "nonzero_parameters": sum(row.nonzero for row in rows),
         "counted_bytes": sum(row.counted_bytes for row in rows),
+        "weight_bits": max(row.bits for row in rows if row.name.endswith("weight")),
     }
+
+
+def as_json(rows: list[TensorSize]) -> list[dict[str, Any]]:
+    """The account for programs."""
+    return [{**asdict(row), "counted_bytes": row.counted_bytes} for row in rows]

@@ -3,7 +3,7 @@
 from asc_core.compression import prune as pruning
 from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
-from asc_core.evaluation import measure, predict
+from asc_core.evaluation import score
 from asc_core.files import write_json
 from asc_core.models import checkpoint
 from asc_core.store import FeatureStore
@@ -34,8 +34,7 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
         masks=False, teacher=teacher, frozen_zeros=True,
     )  # fmt: skip
     quantization.quantize(network)
-    rows = store.rows("test")
-    results = {**measure(predict(network, store, rows), store, rows), "size": totals(network)}
+    results = {**score(network, store)[1], "size": totals(network)}
     print(f"{variant}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)
     write_json(measured(variant, seed), results)

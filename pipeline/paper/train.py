@@ -4,7 +4,7 @@ import torch
 
 from asc_core import UserError
 from asc_core.compression.size import totals
-from asc_core.evaluation import measure, predict
+from asc_core.evaluation import score
 from asc_core.files import write_json
 from asc_core.models import build, checkpoint
 from asc_core.models.macs import macs
@@ -31,9 +31,8 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
     fit_input(network, store)
     fit(f"paper {system}", network, store, params, journal, seed, paper.schedule, masks=False)
     checkpoint.save(trained(system, seed), network, config, store.scenes, features=store.description)
-    rows = store.rows("test")
     results = {
-        **measure(predict(network, store, rows), store, rows),
+        **score(network, store)[1],
         "size": totals(network),
         "macs": macs(network, (1, *store.array.shape[1:])),
     }

@@ -7,6 +7,8 @@ import time
 import pytest
 from workspace import Workspace
 
+from asc_core.compression import package
+
 SEEDED = ["train_teacher", "train_student", "prune", "quantize", "evaluate"]
 
 
@@ -40,6 +42,27 @@ def test_sizes_are_those_of_the_method(finished):
     quantized = summary["quantized"]["size"]
     assert quantized["counted_bytes"] <= 3108 + 2 * (quantized["parameters"] - 6215)
     assert quantized["file_bytes"] == (finished.folder / "models/0/quantized.asc").stat().st_size
+    rows = json.loads((finished.folder / "reports/sizes/0.json").read_text())
+    assert sum(row["counted_bytes"] for row in rows) == quantized["counted_bytes"]
+    assert f"| {quantized['counted_bytes']:,} |" in (finished.folder / "reports/size.md").read_text()
+
+
+def test_the_package_says_what_was_measured_of_it(finished):
+    """Evaluation reads the file anew, and gets to the digit what the stage that made it got."""
+    measured = json.loads((finished.folder / "reports/seeds/0.json").read_text())["quantized"]
+    _, description = package.read(finished.folder / "models/0/quantized.asc")
+    for name, value in description["evaluation"].items():
+        assert value == (9 * 10 if name == "clips" else measured[name]), name
+    assert description["size"].items() <= measured["size"].items()
+
+
+def test_the_rules_of_later_years_can_be_chosen(workspace):
+    workspace.configure("gates.rules=dcase2022", "gates.counted_bytes=null")
+    done = workspace.run("dvc", "repro")
+    checks = {row["name"]: row for row in json.loads((workspace.folder / "reports/gate.json").read_text())["checks"]}
+    assert set(checks) == {"dcase2022: parameters", "dcase2022: weight_bits", "dcase2022: macs", "file_bytes"}
+    assert checks["dcase2022: parameters"]["value"] == 8065 and checks["dcase2022: macs"]["limit"] == 30_000_000
+    assert "Running stage 'gate'" in done.stdout
 
 
 def test_a_second_repro_runs_nothing(workspace):

@@ -4,10 +4,13 @@ import hashlib
 import json
 import lzma
 import random
+import tracemalloc
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
+from networks import randomize_norms
+from safetensors.numpy import load, save
 from torch import nn
 
 from asc_core.compression import package
@@ -24,13 +27,7 @@ DESCRIPTION = {"network": {"name": "bc_resnet_asc", "tau": 1, "norm": "resnorm",
 
 def deployed(config=CONFIG, ratio=0.5) -> nn.Module:
     torch.manual_seed(0)
-    network = build(config, len(LABELS))
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias)
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+    network = randomize_norms(build(config, len(LABELS)))
     prune(network, ratio)
     quantize(network)
     return network
@@ -89,10 +86,20 @@ def expect_user_error_or_equal(path, network):
     return False
 
 
-def test_damaged_packages_are_refused(network, packed, path):
+def test_asc_8_pruned_by_the_published_ratio_is_smaller_than_the_published_count(path):
+    """Its index and the description included; 62,437 bytes are counted in the publication."""
+    config = NetworkConfig(tau=8)
+    network = deployed(config, 0.89)
+    package.write(path, network, config, LABELS, features={"seconds": 10.0})
+    assert path.stat().st_size < 62_437
+    assert same(package.read(path)[0], network)
+
+
+def test_damaged_packages_are_refused_and_cost_little_memory(network, packed, path):
     rng = random.Random(0)
     refused = 0
-    for number in range(200):
+    tracemalloc.start()
+    for number in range(1000):
         data = bytearray(packed)
         at, other = rng.randrange(len(data)), rng.randrange(len(data))
         if number % 3 == 0:  # flip
@@ -103,7 +110,9 @@ def test_damaged_packages_are_refused(network, packed, path):
             data[at : at + rng.randint(0, 50)] = packed[other : other + rng.randint(0, 50)]
         path.write_bytes(data)
         refused += expect_user_error_or_equal(path, network)
-    assert refused > 190
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused > 950 and peak < 10 * len(packed) + 100_000  # the second number: the interpreter's own
 
 
 def seal(path, payload: bytes) -> None:
@@ -131,14 +140,38 @@ def test_damage_beneath_a_right_checksum_is_refused(network, packed, path, part)
             assert str(path) in str(error)
 
 
-def forged(network, description) -> bytes:
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    return lzma.compress(save(tensors, metadata={"asc": json.dumps(description)}), format=lzma.FORMAT_ALONE)
+def forged(packed, description, **changes) -> bytes:
+    """The content of a package with another description, and with parts exchanged; None takes a part away."""
+    parts = load(lzma.decompress(packed[len(package.MAGIC) + package.DIGEST :]))
+    parts = {name: part for name, part in {**parts, **changes}.items() if part is not None}
+    return lzma.compress(save(parts, metadata={"asc": json.dumps(description)}), format=lzma.FORMAT_ALONE)
 
 
-def test_a_forged_package_with_a_true_description_is_read(network, path):
-    seal(path, forged(network, DESCRIPTION))
+def test_a_forged_package_with_a_true_description_is_read(network, packed, path):
+    seal(path, forged(packed, DESCRIPTION))
     assert not expect_user_error_or_equal(path, network)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({part: None} for part in ("nonzero", "weights", "halves", "floats")),
+        {"nonzero": np.zeros(3, np.uint8)},
+        {"nonzero": np.full(10_000, 255, np.uint8)},
+        {"weights": np.ones(5, np.int8)},
+        {"weights": np.zeros(3106, np.int8)},
+        {"weights": np.ones(3106, np.float64)},
+        {"halves": np.zeros((2, 5), np.uint8)},
+        {"halves": np.zeros(5, np.uint8)},
+        {"halves": np.zeros((2, 0), np.uint8)},
+        {"floats": np.zeros(3, np.float32)},
+        {"floats": np.zeros((1, 2), np.float32)},
+    ],
+)
+def test_parts_of_another_length_than_the_networks_are_refused(packed, path, changes):
+    seal(path, forged(packed, DESCRIPTION, **changes))
+    with pytest.raises(UserError, match=f"{path}: not a usable package"):
+        package.read(path)
 
 
 @pytest.mark.parametrize(
@@ -155,14 +188,14 @@ def test_a_forged_package_with_a_true_description_is_read(network, path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
-def test_a_false_description_is_refused(network, path, description):
-    seal(path, forged(network, description))
+def test_a_false_description_is_refused(network, packed, path, description):
+    seal(path, forged(packed, description))
     assert expect_user_error_or_equal(path, network)
 
 
 @pytest.mark.parametrize("change", [{"name": "resnet"}, {"norm": "batch"}, {"tau": float("inf")}])
-def test_a_package_of_an_unknown_network_is_refused(network, path, change):
-    seal(path, forged(network, {**DESCRIPTION, "network": {**DESCRIPTION["network"], **change}}))
+def test_a_package_of_an_unknown_network_is_refused(network, packed, path, change):
+    seal(path, forged(packed, {**DESCRIPTION, "network": {**DESCRIPTION["network"], **change}}))
     assert expect_user_error_or_equal(path, network)
 
 

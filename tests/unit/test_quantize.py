@@ -74,7 +74,8 @@ def test_every_convolution_computes_with_8_bit_weights_and_keeps_its_own():
     after = conv_weights(network)
     assert len(after) == len(before) == 33
     for old, new in zip(before, after, strict=True):
-        torch.testing.assert_close(new, FakeQuantize()(old))
+        normed = [True, False]  # a scale for each channel where a norm takes it in, one for all weights elsewhere
+        assert any(torch.allclose(new, FakeQuantize(per_channel)(old)) for per_channel in normed)
     large = [parameter for parameter in network.parameters() if parameter.dim() == 4]
     assert all(torch.equal(old, kept) for old, kept in zip(before, large, strict=True))
 
@@ -121,9 +122,11 @@ def test_what_ships_is_8_bit_weights_and_half_precision(trained, shipped):
         assert torch.equal(module.weight == 0, weight == 0)
     affine = [module for module in modules if isinstance(module, Affine)]
     assert all(module.scale.dtype == module.shift.dtype == torch.float16 for module in affine)
+    alone = [module for module in packed if module.scale is not None]
+    assert len(alone) + len(affine) == len(packed) and all(module.scale.shape == (1,) for module in alone)
     assert not list(shipped.parameters()) and not any(module.training for module in modules)
     rest = {name for name in shipped.state_dict() if not name.endswith((".weight", ".scale", ".shift"))}
-    assert rest == {"input.mean", "input.std"}
+    assert rest == {"input.mean", "input.std", "classifier.bias"}
 
 
 def test_a_deployed_network_with_the_same_state_gives_the_same_logits(shipped, store):
@@ -147,6 +150,24 @@ def test_one_convolution_by_hand():
     # Channel 0: step 1, gain 3 / 3. Channel 1: step 0.5 / 127, gain 4 / 2. One unit of a weight is 1 / 128.
     torch.testing.assert_close(conv[1].scale.float(), torch.tensor([128.0, 128.0 / 127]), rtol=1e-3, atol=0)
     assert conv[1].shift.tolist() == [-1, -1]
+
+
+def test_a_convolution_without_a_norm_keeps_one_scale_and_its_bias():
+    conv = nn.Sequential(nn.Conv2d(1, 2, (1, 2)), nn.ReLU())
+    with torch.no_grad():
+        conv[0].weight.copy_(torch.tensor([[127.0, -64.0], [2.0, 0.25]]).reshape(2, 1, 1, 2))
+        conv[0].bias.copy_(torch.tensor([3.0, -2.0]))
+    quantize(conv)
+    assert conv[0].weight.flatten().tolist() == [127, -64, 2, 0]
+    x = torch.tensor([2.0, 1.0]).reshape(1, 1, 1, 2)
+    assert conv(x).flatten().tolist() == [2 * 127 - 64 + 3, 2 * 2 - 2]
+
+
+def test_a_bias_beyond_half_precision_is_an_error():
+    network = build(NetworkConfig(), 10)
+    nn.init.constant_(network.classifier.bias, 1e9)
+    with pytest.raises(UserError, match="quantize: the weights or the bias of a convolution do not fit half"):
+        quantize(network)
 
 
 def test_a_mean_far_above_the_deviation_costs_little():

@@ -1,0 +1,32 @@
+"""The complexity rules of the challenge: what a network may cost."""
+
+from dataclasses import dataclass
+
+LIMIT = 131_072  # bytes: 128 KB with KB = 1024
+DECIMAL_LIMIT = 128_000  # the other reading of 128 KB
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number that the rules limit, and the most that it may be."""
+
+    name: str
+    value: int
+    most: int
+
+
+def limits(size: dict[str, int], rules: str) -> list[Limit]:
+    """What a set of rules limits, for the numbers of a network: `size.totals` and its `macs` per clip.
+
+    `dcase2021` (Task 1A): 128 KB of non-zero parameters, each as many bytes as it is stored in, every layer included.
+    `dcase2022` (Task 1, and later years): 128,000 parameters with zeros counted, weights in 8 bit, and 30 million
+    multiply-accumulates. Half-precision scales and shifts count as parameters there, although they are not 8 bit wide:
+    no 8-bit scheme is without biases and scales of a wider type.
+    """
+    if rules == "dcase2021":
+        return [Limit("counted_bytes", size["counted_bytes"], LIMIT)]
+    return [
+        Limit("parameters", size["parameters"], 128_000),
+        Limit("weight_bits", size["weight_bits"], 8),
+        Limit("macs", size["macs"], 30_000_000),
+    ]
