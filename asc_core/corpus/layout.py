@@ -25,7 +25,7 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """The named columns of a tab-separated file, as text; an empty cell stays missing.
 
     Raises:
-        UserError: the file is missing, is not a table, lacks a column, or has no row.
+        UserError: the file is missing, is not a table, lacks a column, has no row, or one without a file name.
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, index_col=False)  # a surplus cell is no index
@@ -38,6 +38,9 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         raise UserError(f"{path}: no column {', '.join(missing)}; the columns are {', '.join(table.columns)}")
     if table.empty:
         raise UserError(f"{path}: has a header but no row; an empty corpus or split cannot be used")
+    if table["filename"].isna().any():
+        row = int(table["filename"].isna().argmax()) + 1
+        raise UserError(f"{path}: row {row} after the header has no file name; remove or complete it")
     return table[columns]
 
 

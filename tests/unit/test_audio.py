@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asc_core.corpus.audio import read_header, read_samples
+from asc_core.corpus.audio import BLOCK, read_header, read_samples, sample_problem
 from asc_core.errors import UserError
 
 
@@ -110,3 +110,39 @@ def test_a_file_too_short_for_one_sample_at_the_rate_is_refused(tmp_path):
     soundfile.write(tmp_path / "clip.wav", np.ones(1), 48_000)
     with pytest.raises(UserError, match=r"clip\.wav: has no samples"):
         read_samples(tmp_path / "clip.wav", 16_000)
+
+
+@pytest.mark.parametrize("form", [("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_24"), ("ogg", "VORBIS")])
+@pytest.mark.parametrize("before", [0, 3 * BLOCK])
+def test_a_file_that_moves_sooner_or_later_has_sound(tmp_path, form, before):
+    samples = np.concatenate([np.zeros(before), tone(0.1, 44_100)])
+    path = tmp_path / f"clip.{form[0]}"
+    soundfile.write(path, np.stack([samples, np.zeros_like(samples)], axis=1), 44_100, subtype=form[1])
+    assert sample_problem(path) is None
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("offsets", [[0.0], [0.3, -0.3]], ids=["mono", "stereo"])
+def test_a_file_that_stands_still_is_silent(tmp_path, subtype, offsets):
+    """Digital silence, a constant offset of its own on each channel, and the last bit of 16 flickering."""
+    dither = np.random.default_rng(0).integers(-1, 2, (2 * BLOCK + 7, 1)) / 2**15
+    soundfile.write(tmp_path / "clip.wav", offsets + dither, 44_100, subtype=subtype)
+    assert sample_problem(tmp_path / "clip.wav") == "is silent"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, -1])
+def test_samples_that_are_no_numbers_are_found_wherever_they_are(tmp_path, bad, at):
+    samples = np.stack([tone(1, 44_100)] * 2, axis=1)
+    samples[at, 1] = bad
+    soundfile.write(tmp_path / "clip.wav", samples, 44_100, subtype="FLOAT")
+    assert sample_problem(tmp_path / "clip.wav") == "has samples that are not finite numbers"
+
+
+def test_a_file_that_breaks_off_while_it_is_decoded_is_told(tmp_path):
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 100_000), 44_100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + bytes(2000) + whole[len(whole) // 2 + 2000 :])
+    assert read_header(path).problem is None
+    assert "cannot be decoded" in (sample_problem(path) or "")

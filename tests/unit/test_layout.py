@@ -87,6 +87,16 @@ def test_an_unusable_table_is_an_error_that_names_it(corpus, name, content, comp
     assert str(caught.value).startswith(f"{corpus / name}: ") and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_a_row_without_a_file_name_is_an_error_that_names_it(corpus, name):
+    table = corpus / name
+    second = TABLES[name].splitlines()[2]
+    table.write_text(TABLES[name].replace(second, second[second.index("\t") :]))
+    with pytest.raises(UserError, match=r"row 2 after the header has no file name") as caught:
+        read_corpus(corpus)
+    assert str(caught.value).startswith(f"{table}: ")
+
+
 def test_surplus_cells_do_not_shift_the_columns(corpus):
     (corpus / "evaluation_setup/fold1_train.csv").write_text(
         TRAIN.replace("park\n", "park\t\n").replace("bus\n", "bus\t\n")
