@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asc_core import UserError
 from asc_core.config import (
@@ -23,13 +23,49 @@ PARAMS = Path("params.yaml")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 PruneRatio = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _ascending(bounds: tuple[int, int | None]) -> tuple[int, int | None]:
+    if bounds[1] is not None and bounds[1] < bounds[0]:
+        raise ValueError("the least must not be more than the most")
+    return bounds
+
+
+Range = Annotated[tuple[Count, Count | None], AfterValidator(_ascending)]
+
 Checked = TypeVar("Checked", bound=Section)
+
+
+class ExpectAudio(Section):
+    """What every audio file is; null accepts any."""
+
+    sample_rate: Count | None  # Hz
+    channels: Count | None
+    subtype: str | None  # as libsndfile names it
+    seconds: Annotated[float, Field(gt=0)] | None
+
+
+class SplitSizes(Section):
+    train: Count
+    test: Count
+
+
+class Bounds(Section):
+    """Least and most clips of each scene, device and city that a split has; null accepts any number."""
+
+    scene: Range | None
+    device: Range | None
+    city: Range | None
+
+
+class ExpectCounts(Section):
+    train: Bounds
+    test: Bounds
 
 
 class Expect(Section):
@@ -38,6 +74,9 @@ class Expect(Section):
     scenes: list[str] | None
     devices: list[str] | None
     unseen_devices: list[str] | None
+    audio: ExpectAudio | None
+    releases: dict[str, SplitSizes] | None
+    counts: ExpectCounts | None
 
 
 class Data(Section):
@@ -75,8 +114,8 @@ class Gates(Section):
     """Limits of the released model; null switches a check off."""
 
     rules: Literal["dcase2021", "dcase2022"] | None
-    counted_bytes: Annotated[int, Field(gt=0)] | None
-    file_bytes: Annotated[int, Field(gt=0)] | None
+    counted_bytes: Count | None
+    file_bytes: Count | None
     accuracy: Percent | None
     accuracy_drop: float | None
     worst_device: Percent | None

@@ -51,6 +51,10 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         ("prune.ratio=1", "prune.ratio: "),
         ("student.start=teacher", "student.start: teacher needs student.network"),
         ("teacher.schedule={epochs: 1, learning_rate: 0.1, warm_up: 0}", "teacher.schedule.warm_up: unknown key"),
+        ("data.expect.audio={sample_rate: 44100}", "data.expect.audio.seconds: missing key"),
+        ("data.expect.counts.train.city=[0, 5]", "data.expect.counts.train.city.0: "),
+        ("data.expect.counts.train.city=[9, 5]", "data.expect.counts.train.city: the least must not be more"),
+        ("data.expect.releases={one: {train: 5, tset: 4}}", "data.expect.releases.one.tset: unknown key"),
         ("seeds", "seeds: not of the form key=value"),
     ],
 )
