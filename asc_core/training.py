@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asc_core import distributed
 from asc_core.augment import augment
 from asc_core.config import AugmentConfig, DistillationConfig, Schedule, TrainingConfig
 from asc_core.errors import UserError
@@ -69,19 +70,28 @@ def fit(
     after every epoch, removed at the end) gives the weights that it would have given without the interruption.
     The result is the same on the same machine with the same number of threads.
 
+    Processes that `torchrun` started share the training when each of them calls this with the same arguments
+    (`asc_core.distributed`): another number of processes changes the result by rounding and dropout alone. All of them
+    end with the same weights; only the first prints, writes `state` and calls `on_epoch`.
+
     Args:
         label: what progress lines begin with.
         on_epoch: called after every epoch (counted from 1) with its metrics.
 
     Raises:
-        UserError: the loss is no longer finite, or there are fewer training clips than two.
+        UserError: the loss is no longer finite, there are fewer training clips than two, fewer clips in a batch than
+            processes or fewer GPUs than processes.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = distributed.join()
+    first = distributed.rank() == 0
     dtype = autocast_dtype(job.training.precision, device)
     rows = store.rows("train")
     if len(rows) < 2:
         raise UserError(f"{store.folder}: {len(rows)} training clips, a training needs at least two")
+    if min(job.training.batch_size, len(rows)) < distributed.world():
+        raise UserError(f"{label}: a batch has fewer clips than the {distributed.world()} processes that share it")
     network.to(device).train()
+    distributed.synchronise(network)
     zeros = [(p, p != 0) for p in network.parameters() if p.dim() > 1] if job.frozen_zeros else []
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.0, momentum=job.training.momentum, weight_decay=job.training.weight_decay
@@ -89,7 +99,7 @@ def fit(
     if job.teacher:
         job.teacher.network.to(device).eval()
     start = _resume(state, network, optimizer) if state else 0
-    if start:
+    if start and first:
         print(f"{label}: continues after epoch {start}", flush=True)
     frames_per_second = 1000 / store.config.hop_ms
     curves = store.device_curves().to(device) if job.augment.device_transfer else None
@@ -97,7 +107,7 @@ def fit(
     began = time.monotonic()
     for epoch in range(start, job.schedule.epochs):
         rng = torch.Generator().manual_seed(_mix(job.seed, epoch))
-        torch.manual_seed(_mix(job.seed, epoch) + 1)  # dropout
+        torch.manual_seed(_mix(job.seed, epoch) + 1 + distributed.rank())  # dropout
         total = torch.zeros((), device=device)
         for step, (x, labels, devices) in enumerate(batches(store, rows, job.training.batch_size, rng, device)):
             targets = functional.one_hot(labels, len(store.scenes)).float()
@@ -105,18 +115,22 @@ def fit(
                 x, targets, job.augment,
                 frames_per_second=frames_per_second, masks=job.masks, rng=rng, devices=devices, curves=curves,
             )  # fmt: skip
+            part = distributed.part(len(x))
+            share = (part.stop - part.start) / len(x)
+            x, targets = x[part], targets[part]
             for group in optimizer.param_groups:
                 group["lr"] = job.schedule.rate(epoch + step / steps)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                loss = objective(network(x).float(), targets, x, job.teacher)
+                loss = share * objective(network(x).float(), targets, x, job.teacher)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            distributed.sum_gradients(network.parameters())
             optimizer.step()
             with torch.no_grad():
                 for parameter, keep in zeros:
                     parameter.mul_(keep)
             total += loss.detach()
-        mean_loss = total.item() / steps
+        mean_loss = distributed.total(total).item() / steps
         if not math.isfinite(mean_loss):
             raise UserError(f"{label}: the loss is not finite in epoch {epoch + 1}; lower the stage's learning_rate")
         metrics = {"loss": mean_loss, "learning_rate": job.schedule.rate(epoch)}
@@ -129,12 +143,13 @@ def fit(
         done = epoch + 1 - start
         elapsed = time.monotonic() - began
         metrics["clips_per_second"] = done * len(rows) / elapsed
-        _report(label, epoch + 1, job.schedule.epochs, metrics, elapsed / done * (job.schedule.epochs - epoch - 1))
-        on_epoch(epoch + 1, metrics)
-        if state and epoch + 1 < job.schedule.epochs:
-            _save_state(state, network, optimizer, epoch + 1)
+        if first:
+            _report(label, epoch + 1, job.schedule.epochs, metrics, elapsed / done * (job.schedule.epochs - epoch - 1))
+            on_epoch(epoch + 1, metrics)
+            if state and epoch + 1 < job.schedule.epochs:
+                _save_state(state, network, optimizer, epoch + 1)
     network.cpu().eval()
-    if state:
+    if state and first:
         state.unlink(missing_ok=True)
 
 

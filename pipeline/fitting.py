@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from asc_core import distributed
 from asc_core.config import NetworkConfig, Schedule
 from asc_core.files import digest
 from asc_core.models import checkpoint
@@ -29,10 +30,12 @@ def train(
     masks: bool,
     teacher: Path | None = None,
     frozen_zeros: bool = False,
+    last: bool = True,
 ) -> None:
     """Train `network` in place as the parameters of a stage say; an interrupted training of the same job goes on.
 
-    With the checkpoint of a `teacher` the network also learns from it, as the parameters say.
+    With the checkpoint of a `teacher` the network also learns from it, as the parameters say. Where several processes
+    share the training, all but the first end with the `last` of their stage: one writes what comes of it.
 
     Raises:
         UserError: the teacher is missing, or the training fails for a reason that the user can mend.
@@ -47,6 +50,8 @@ def train(
         journal.send()
 
     fit(network, store, job, label=f"{stage}@{seed}", state=STATES / f"{key}.safetensors", on_epoch=on_epoch)
+    if last:
+        distributed.leave()
 
 
 def save(network: nn.Module, config: NetworkConfig, store: FeatureStore, path: Path, journal: Journal) -> None:

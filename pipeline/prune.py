@@ -25,4 +25,4 @@ def prune(params: Params, journal: Journal, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(prune)
+    run(prune, trains=True)

@@ -34,4 +34,4 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(quantize)
+    run(quantize, trains=True)

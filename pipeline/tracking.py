@@ -92,6 +92,22 @@ class Journal:
             file.write(line + "\n")
 
 
+class SilentJournal(Journal):
+    """The journal of a process that only helps another one with its training: nothing is kept."""
+
+    def __init__(self) -> None:
+        pass
+
+    def artifact(self, path: Path, *, summary: bool = False) -> None:
+        pass
+
+    def send(self, *, wait: bool = False) -> None:
+        pass
+
+    def _write(self, event: str, **values: Any) -> None:
+        pass
+
+
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} as {"a.b": 1}; lists stay values."""
     result: dict[str, Any] = {}

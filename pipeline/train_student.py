@@ -29,4 +29,4 @@ def train_student(params: Params, journal: Journal, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(train_student)
+    run(train_student, trains=True)

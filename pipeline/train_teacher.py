@@ -23,4 +23,4 @@ def train_teacher(params: Params, journal: Journal, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(train_teacher)
+    run(train_teacher, trains=True)

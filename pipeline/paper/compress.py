@@ -26,7 +26,7 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     pruning.prune(network, paper.prune.ratio)
     fit(
         f"{label} prune", network, store, params, journal, seed, paper.prune.schedule,
-        masks=False, teacher=teacher, frozen_zeros=True,
+        masks=False, teacher=teacher, frozen_zeros=True, last=False,
     )  # fmt: skip
     quantization.start_quantized_training(network)
     fit(
@@ -41,4 +41,4 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(compress, experiment=EXPERIMENT)
+    run(compress, experiment=EXPERIMENT, trains=True)

@@ -42,4 +42,4 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(train, experiment=EXPERIMENT)
+    run(train, experiment=EXPERIMENT, trains=True)

@@ -1,0 +1,45 @@
+"""A stage whose training two processes share, as a user starts it."""
+
+import json
+
+import pytest
+from workspace import Workspace
+
+STAGE = ("-m", "pipeline.train_teacher", "--seed", "0")
+OF_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.fixture
+def workspace(finished, tmp_path) -> Workspace:
+    return finished.copy(tmp_path / "project")
+
+
+def test_one_of_the_processes_writes_and_tells_everything(workspace):
+    # The unit tests compare numbers; here it is enough that dropout, drawn by each process, does little at this rate.
+    workspace.configure("teacher.schedule={epochs: 1, learning_rate: 0.0001}", "training.precision=float32")
+    checkpoint, losses = workspace.folder / "models/0/teacher.safetensors", []
+    for command, processes in ((STAGE, "1"), (STAGE, "2"), ((*OF_TORCHRUN, *STAGE), "1")):
+        before = set(workspace.folder.glob(".state/tracking/*/*.jsonl"))
+        checkpoint.unlink()
+        done = workspace.run("python", *command, ASC_PROCESSES=processes, CUDA_VISIBLE_DEVICES="")
+        assert done.stdout.count("train_teacher@0: epoch 1/1") == 1 and checkpoint.exists()
+        (journal,) = set(workspace.folder.glob(".state/tracking/*/*.jsonl")) - before
+        events = [json.loads(line) for line in journal.read_text().splitlines()]
+        assert [event["event"] for event in events] == ["start", "metrics", "metrics", "artifact", "end"]
+        assert events[0]["name"] == "train_teacher@0" and events[-1]["status"] == "FINISHED"
+        losses.append(events[2]["values"]["loss"])
+    assert losses[1] == losses[2] == pytest.approx(losses[0], abs=0.05) and losses[1] != losses[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "processes", "line"),
+    [
+        ("teacher.schedule={epochs: 2, learning_rate: 1.0e+30}", "2", "error: train_teacher@0: the loss is not finite"),
+        ("teacher.spec_augment=false", "two", "error: ASC_PROCESSES: 'two' is not a number of processes"),
+    ],
+)
+def test_a_mistake_is_told_once(workspace, key, processes, line):
+    workspace.configure(key)
+    done = workspace.run("python", *STAGE, check=False, ASC_PROCESSES=processes, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 1
+    assert done.stdout.count(line) == 1 and done.stdout.count("\n") == 1
