@@ -1,14 +1,24 @@
-"""Stage gate: refuse a model that is too large or not good enough; the limits are in params.yaml under `gates`."""
+"""Stage gate: refuse a model that is too large or not good enough; the limits are in params.yaml under `gates`.
 
+A model that passes is handed to the registry (`pipeline.registry`) by way of the journal.
+"""
+
+from pathlib import Path
 from typing import Any
 
+import asc_core
 from asc_core import UserError
 from asc_core.compression.rules import limits
 from asc_core.files import read_json, write_json
+from pipeline.card import model_card
 from pipeline.params import Gates, Params
-from pipeline.paths import GATE, SUMMARY
+from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, package_path
+from pipeline.reporting import median_seed
 from pipeline.stage import run
-from pipeline.tracking import Journal
+from pipeline.tracking import Journal, features_hash, write_text
+
+SERVED = Path(__file__).with_name("served.py")  # not imported here: it would load MLflow
+LIBRARY = Path(asc_core.__file__).parent
 
 
 def checks(summary: dict[str, Any], gates: Gates) -> list[dict[str, Any]]:
@@ -49,18 +59,36 @@ def complaint(row: dict[str, Any]) -> str:
 
 
 def gate(params: Params, journal: Journal) -> None:
-    """Check the summary against the limits."""
-    rows = checks(read_json(SUMMARY), params.gates)
+    """Check the summary against the limits, write the model card, and have a model that passed registered."""
+    summary = read_json(SUMMARY)
+    rows = checks(summary, params.gates)
     failed = [row for row in rows if not row["passed"]]
     write_json(GATE, {"passed": not failed, "checks": rows})
+    model = summary["quantized"]
+    seeds = {seed: read_json(SEEDS / f"{seed}.json")["quantized"] for seed in params.seeds}
+    seed = median_seed({seed: each["accuracy"] for seed, each in seeds.items()})
+    package, source = package_path(seed), params.data.source
+    card = model_card(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)
+    write_text(CARD, card)
     journal.metrics({"gate.passed": int(not failed)}, summary=True)
-    journal.artifact(GATE, summary=True)
+    for path in (GATE, CARD):
+        journal.artifact(path, summary=True)
     for row in rows:
         print(
             f"gate: {'passed' if row['passed'] else 'FAILED'}: {row['name']} {row['value']:.6g}, limit {row['limit']:g}"
         )
     if failed:
         raise UserError("; ".join(complaint(row) for row in failed))
+    facts = {
+        "seed": seed,
+        "seeds": params.seeds,
+        "accuracy": model["accuracy"],
+        "log_loss": model["log_loss"],
+        **seeds[seed]["size"],
+        "source": source,
+        "features": features_hash(),
+    }
+    journal.model([package, CARD, SERVED, LIBRARY], facts)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ SUMMARY = Path("reports/summary.json")
 TABLE = Path("reports/summary.md")
 PLOTS = Path("reports/plots")
 GATE = Path("reports/gate.json")
+CARD = Path("reports/model_card.md")
 
 
 def corpus_root() -> Path:

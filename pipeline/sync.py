@@ -7,6 +7,7 @@ sender was killed before it could make the note) is the same measurement to MLfl
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ def prepare() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 
@@ -41,10 +43,10 @@ def sync() -> int:
     JOURNALS.mkdir(parents=True, exist_ok=True)
     lock = FileLock(JOURNALS / "sync.lock")
     try:
-        lock.acquire(timeout=60)  # one sender at a time: the first use of a new database must not be shared
+        held = lock.acquire(timeout=60)  # one sender at a time: the first use of a new database must not be shared
     except Timeout:
         return len(_pending())
-    with lock:
+    with held:
         pending = _pending()
         if not pending:
             return 0
@@ -113,6 +115,11 @@ def _send(client: "MlflowClient", journal: Path) -> None:
         if line["event"] == "artifact" and Path(line["path"]).exists():
             client.log_artifact(sent["parent" if line["summary"] else "run"], line["path"])
             Path(line["path"]).unlink()
+        elif line["event"] == "model" and Path(line["path"]).exists():
+            from pipeline import registry
+
+            registry.register(client, sent["parent"], Path(line["path"]), line["facts"])
+            shutil.rmtree(line["path"])
         elif line["event"] == "tags":
             for name, value in line["values"].items():
                 client.set_tag(sent["run"], name, value)

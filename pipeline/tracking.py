@@ -64,10 +64,11 @@ class Journal:
 
     def artifact(self, path: Path, *, summary: bool = False) -> None:
         """A file, kept as it is now until it is sent."""
-        copy = self.folder / "artifacts" / uuid.uuid4().hex / path.name
-        copy.parent.mkdir(parents=True)
-        shutil.copyfile(path, copy)
-        self._write("artifact", path=str(copy), summary=summary)
+        self._write("artifact", path=str(self._keep(path) / path.name), summary=summary)
+
+    def model(self, parts: list[Path], facts: dict[str, Any]) -> None:
+        """A model to register, its files and folders kept as they are now, and what is known of it."""
+        self._write("model", path=str(self._keep(*parts)), facts=facts)
 
     def end(self, status: str, message: str = "") -> None:
         """The last line: FINISHED, FAILED or KILLED, and why."""
@@ -85,6 +86,17 @@ class Journal:
         else:
             # Its output would come between the lines of whichever stage runs by then.
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _keep(self, *paths: Path) -> Path:
+        """A new folder with copies of files and folders."""
+        folder = self.folder / "artifacts" / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        for path in paths:
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(path, folder / path.name)
+        return folder
 
     def _write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, "time": round(time.time() * 1000), **values})

@@ -9,6 +9,7 @@ from asc_core.errors import UserError
 
 SILENCE = 1e-4  # of full scale, from trough to peak: what the dither of 16 bits moves by and no recording stays within
 BLOCK = 1 << 14  # frames read at once
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz; a lower one would become a thousand times as many samples
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,34 @@ def read_samples(path: Path, sample_rate: int) -> np.ndarray:
         UserError: the file cannot be decoded, or holds no sample or a non-finite one.
     """
     import soundfile
-    import soxr
 
     try:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path}: cannot be read as audio ({error})") from None
-    mono = samples.mean(axis=1)
+    try:
+        return to_mono(samples, rate, sample_rate)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def to_mono(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """Sound (samples,) or (samples, channels) at `rate` Hz, channels averaged, at `sample_rate` Hz: (samples,) float32.
+
+    Raises:
+        UserError: there is no sample, or one that is no finite number, or the rate is none of a recording.
+    """
+    import soxr
+
+    mono = np.asarray(samples, np.float32)
+    if mono.ndim == 2:
+        mono = mono.mean(axis=1)
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(f"a sample rate of {rate} Hz is not from {LOWEST_RATE} to {HIGHEST_RATE}")
     if not np.isfinite(mono).all():
-        raise UserError(f"{path}: has samples that are not finite numbers")
+        raise UserError("has samples that are not finite numbers")
     if rate != sample_rate:
         mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
     if not len(mono):
-        raise UserError(f"{path}: has no samples")
+        raise UserError("has no samples")
     return mono

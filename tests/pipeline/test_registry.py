@@ -1,0 +1,349 @@
+"""From the gate into MLflow's registry, and from there behind an HTTP port."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+import asc_core
+from asc_core.compression import package
+from asc_core.compression.size import totals
+from asc_core.config import FeatureConfig
+from asc_core.corpus.audio import to_mono
+from asc_core.features import LogMel, fit_length
+from pipeline import registry, sync
+from pipeline.card import model_card
+from pipeline.reporting import median_seed
+from pipeline.tracking import Journal
+
+PARAMS = {"tracking": {"experiment": "registry"}}
+
+
+def client(folder: Path):
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{folder}/mlflow.db")
+
+
+def versions(folder: Path) -> dict[str, object]:
+    """Every version of the model in a workspace's store, by its number."""
+    return {str(each.version): each for each in client(folder).search_model_versions("name = 'asc'")}
+
+
+def aliases(folder: Path) -> dict[str, str]:
+    return {alias: str(number) for alias, number in client(folder).get_registered_model("asc").aliases.items()}
+
+
+def read(folder: Path, name: str):
+    return json.loads((folder / "reports" / name).read_text())
+
+
+def test_a_run_that_passes_the_gate_registers_its_package_with_its_card(finished, tmp_path):
+    assert set(versions(finished.folder)) == {"1"}
+    assert aliases(finished.folder) == {"champion": "1"}
+    version = versions(finished.folder)["1"]
+    summary = read(finished.folder, "summary.json")["quantized"]
+    lock = (finished.folder / "dvc.lock").read_text()
+    assert float(version.tags["accuracy.mean"]) == summary["accuracy"]["mean"]
+    assert version.tags["seed"] == "0" and version.tags["verdict"] == "there was no champion"
+    assert version.tags["features"] and version.tags["features"] in lock
+    assert int(version.tags["counted_bytes"]) == summary["size"]["counted_bytes"]
+    run = client(finished.folder).get_run(version.run_id)
+    assert run.data.metrics["gate.passed"] == 1
+    artifacts = Path(client(finished.folder).get_model_version_download_uri("asc", "1")) / "artifacts"
+    assert (artifacts / "quantized.asc").read_bytes() == (finished.folder / "models/0/quantized.asc").read_bytes()
+    assert (artifacts / "model_card.md").read_text() == (finished.folder / "reports/model_card.md").read_text()
+
+
+def test_the_seed_that_ships_is_the_one_in_the_middle():
+    assert median_seed({0: 70.0, 3: 90.0, 7: 80.0}) == 7
+    assert median_seed({0: 70.0, 1: 90.0, 2: 80.0, 3: 75.0}) == 3
+    assert median_seed({4: 70.0}) == 4
+
+
+# The card
+
+
+def card(folder: Path, source: str, checks: list[dict]) -> str:
+    return model_card(
+        folder / "models/0/quantized.asc",
+        0,
+        {0: read(folder, "seeds/0.json")["quantized"]},
+        read(folder, "summary.json")["quantized"],
+        source,
+        json.loads((folder / "data/corpus.json").read_text()),
+        read(folder, "validation.json"),
+        checks,
+    )
+
+
+def test_the_card_has_what_was_measured_and_counted(finished):
+    text = (finished.folder / "reports/model_card.md").read_text()
+    summary = read(finished.folder, "summary.json")["quantized"]
+    size = summary["size"]
+    accuracies = " | ".join(f"{value['mean']:.1f}" for value in summary["accuracy_by_device"].values())
+    assert accuracies in text
+    assert f"| all |  | {size['parameters']:,} | {size['nonzero_parameters']:,} | {size['counted_bytes']:,} |" in text
+    for limit in ("131,072", "128,000", "10,240"):
+        assert f"| {size['counted_bytes']:,} | at most {limit} | kept |" in text
+    assert "never heard: s4, s5, s6." in text
+    assert "Tampere" not in text
+
+
+def test_the_card_of_a_model_of_the_tau_corpus_says_who_may_use_it(finished):
+    failed = [{"name": "accuracy", "value": 50.5, "sense": "at least", "limit": 60.0, "passed": False}]
+    text = card(finished.folder, "tau2020", failed)
+    assert "non-commercial, academic use only" in text
+    assert "| gate accuracy | 50.50 | at least 60.0 | MISSED |" in text
+
+
+# Champion and challenger
+
+CHAMPION = {"features": "f", "accuracy.mean": "70", "accuracy.std": "1", "accuracy.n": "3"}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "n", "features", "better", "why"),
+    [
+        (72.0, 1.0, 3, "f", True, "better: 72.00 % against 70.00 %, pooled standard deviation 1.00"),
+        (70.9, 1.0, 3, "f", False, "not better beyond the spread"),
+        (72.0, 4.0, 3, "f", False, "not better beyond the spread"),
+        (60.0, 1.0, 3, "f", False, "worse"),
+        (71.5, 0.0, 1, "f", True, "better"),
+        (99.0, 0.0, 3, "g", False, "not compared, the champion was measured on other features"),
+        (99.0, 0.0, 3, "", False, "not compared, the champion was measured on other features"),
+    ],
+)
+def test_a_challenger_wins_by_more_than_the_spread_on_the_same_features(mean, std, n, features, better, why):
+    tags = {"features": features, "accuracy.mean": str(mean), "accuracy.std": str(std), "accuracy.n": str(n)}
+    won, reason = registry.verdict(tags, CHAMPION)
+    assert won is better and reason.startswith(why)
+
+
+def test_of_one_seed_each_no_spread_is_known():
+    tags = {**CHAMPION, "accuracy.std": "0.0", "accuracy.n": "1"}
+    assert registry.verdict({**tags, "accuracy.mean": "99"}, tags)[0] is False
+    assert registry.verdict(tags, None)[0] is True
+
+
+@pytest.fixture
+def here(finished, tmp_path, monkeypatch):
+    """A finished workspace as the current folder, with a store of its own in which version 1 is champion."""
+    folder = finished.copy(tmp_path / "project").folder
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setenv("ASC_EXECUTION", "today")
+    return folder
+
+
+def hand_over(folder: Path, mean: float, features: str | None = None) -> Journal:
+    """What the gate writes for a model of three seeds with that mean accuracy."""
+    journal = Journal("gate", None, PARAMS)
+    parts = ["models/0/quantized.asc", "reports/model_card.md", "pipeline/served.py", "asc_core"]
+    accuracy = {"mean": mean, "std": 1.0, "n": 3}
+    features = features or versions(folder)["1"].tags["features"]
+    journal.model(
+        [folder / part for part in parts], {"seed": 0, "seeds": [0], "accuracy": accuracy, "features": features}
+    )
+    journal.end("FINISHED")
+    return journal
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(registry.app, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_models_come_and_go_as_champion(here):
+    present = float(versions(here)["1"].tags["accuracy.mean"])
+    hand_over(here, present + 10)
+    assert sync.sync() == 0
+    assert aliases(here) == {"champion": "2"}
+    hand_over(here, present + 10.5)
+    hand_over(here, present + 50, features="another corpus")
+    assert sync.sync() == 0
+    assert aliases(here) == {"champion": "2", "challenger": "4"}
+    assert versions(here)["3"].tags["verdict"].startswith("not better beyond the spread")
+    assert versions(here)["4"].tags["verdict"].startswith("not compared")
+
+    assert command("promote", "4") == (0, "asc version 4 is champion\n")
+    assert aliases(here) == {"champion": "4"}
+    client(here).delete_model_version("asc", "2")
+    assert command("rollback") == (0, "asc version 1 is champion\n")
+    code, told = command("rollback")
+    assert code == 1 and told.startswith("registry: error: no version was champion before version 1;")
+    assert aliases(here) == {"champion": "1"}
+
+    code, told = command("show")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines()]
+    assert code == 0
+    assert [row[:2] for row in rows[2:]] == [["4", ""], ["3", ""], ["1", "champion"]]
+    assert rows[3][2] == f"{present + 10.5:.2f} ±1.00"
+
+
+def test_a_champion_that_was_set_in_mlflow_is_what_a_rollback_comes_back_to(here):
+    hand_over(here, 99.0)
+    hand_over(here, 99.1)
+    assert sync.sync() == 0
+    client(here).set_registered_model_alias("asc", "champion", "3")
+    assert command("promote", "1")[0] == 0
+    assert command("rollback") == (0, "asc version 3 is champion\n")
+    assert command("rollback") == (0, "asc version 2 is champion\n")
+
+
+def test_a_model_that_is_sent_twice_makes_one_version_also_after_a_sending_that_was_cut_off(here):
+    journal = hand_over(here, 99.0)
+    kept = Path(json.loads(journal.path.read_text().splitlines()[1])["path"])
+    shutil.copytree(kept, here / "kept")
+    assert sync.sync() == 0
+    assert aliases(here) == {"champion": "2"} and not kept.exists()
+
+    # As if the sender had been killed once before it gave the aliases, once before it noted its verdict.
+    for alias in ({"champion": "1", "challenger": "2"}, {"champion": "2"}):
+        client(here).delete_model_version_tag("asc", "2", "verdict")
+        for name, version in alias.items():
+            client(here).set_registered_model_alias("asc", name, version)
+        journal.path.with_suffix(".sent").unlink()
+        shutil.copytree(here / "kept", kept)
+        assert sync.sync() == 0
+        assert set(versions(here)) == {"1", "2"}
+        assert aliases(here) == {"champion": "2"}
+        assert versions(here)["2"].tags["verdict"]
+    assert command("rollback") == (0, "asc version 1 is champion\n")
+
+
+def test_a_model_waits_for_a_server_that_is_down(here, monkeypatch, capsys):
+    with monkeypatch.context() as down:
+        down.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        hand_over(here, 99.0, features="f")
+        assert sync.sync() == 1
+        assert "does not answer" in capsys.readouterr().err
+        code, told = command("show")
+        assert code == 1 and told.startswith("registry: error: MLflow at http://127.0.0.1:9")
+    (here / "asc_core/__init__.py").write_text("broken since\n")
+    assert sync.sync() == 0
+    assert set(versions(here)) == {"1", "2"}
+    model = Path(client(here).get_model_version_download_uri("asc", "2"))
+    assert (model / "code/asc_core/__init__.py").read_text() == Path(asc_core.__file__).read_text()
+
+
+def test_a_gate_that_runs_again_registers_nothing_new_and_one_that_fails_nothing(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "project")
+    assert workspace.run("python", "-m", "pipeline.gate").returncode == 0
+    assert set(versions(workspace.folder)) == {"1"}
+    workspace.configure("gates.accuracy=100", "quantize.distil=false")
+    assert workspace.run("python", "-m", "pipeline.gate", check=False).returncode == 1
+    assert set(versions(workspace.folder)) == {"1"}
+    assert not list(workspace.folder.glob(".state/tracking/*/artifacts/*/*"))
+    assert "| at least 100.0 | MISSED |" in (workspace.folder / "reports/model_card.md").read_text()
+
+
+def test_mistakes_are_one_line(here, finished):
+    done = finished.run("python", "-m", "pipeline.registry", "promote", "7", check=False)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "registry: error: asc has no version 7; `python -m pipeline.registry show` lists those there are\n"
+    )
+    client(here).delete_registered_model("asc")
+    code, told = command("rollback")
+    assert code == 1 and told.startswith("registry: error: sqlite:///") and "no model asc yet" in told
+
+
+# Serving
+
+
+@pytest.fixture(scope="module")
+def served(finished, tmp_path_factory):
+    """The address at which `mlflow models serve` answers for the champion, far from the project's folder."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    serving = subprocess.Popen(
+        ["mlflow", "models", "serve", "--env-manager", "local", "--model-uri", "models:/asc@champion", *address],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env={**finished.environment, "MLFLOW_TRACKING_URI": f"sqlite:///{finished.folder}/mlflow.db"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    while not answers(url):
+        assert serving.poll() is None and time.monotonic() < deadline
+        time.sleep(0.3)
+    yield url
+    serving.send_signal(signal.SIGTERM)
+    serving.wait(30)
+    assert not answers(url)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ping").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def ask(url: str, *clips: tuple[np.ndarray, int]) -> httpx.Response:
+    records = [{"samples": samples.tolist(), "sample_rate": rate} for samples, rate in clips]
+    return httpx.post(f"{url}/invocations", json={"dataframe_records": records}, timeout=60)
+
+
+def test_the_champion_answers_as_the_package_does(served, finished):
+    predictions = pd.read_parquet(finished.folder / "data/predictions/0.parquet")
+    evaluated = predictions[predictions["model"] == "quantized"].iloc[0]
+    samples, rate = soundfile.read(finished.folder / "data/synthetic" / evaluated["filename"])
+    short = np.random.default_rng(0).normal(0, 0.1, 2_000)
+    answer = ask(served, (samples, rate), (short, 8_000))
+    assert answer.status_code == 200, answer.text
+    first, second = answer.json()["predictions"]
+
+    network, description = package.read(finished.folder / "models/0/quantized.asc")
+    labels = description["labels"]
+    assert list(first["probabilities"]) == labels
+    # The first clip is of the test split: the server must say of it what the evaluation said.
+    np.testing.assert_allclose(list(first["probabilities"].values()), evaluated[labels].astype(float), atol=1e-4)
+    assert first["label"] == labels[int(np.argmax(evaluated[labels]))]
+
+    config = FeatureConfig(**description["features"]["config"])
+    mono = to_mono(short, 8_000, config.sample_rate)
+    log_mel = LogMel(config)(fit_length(mono, round(description["features"]["seconds"] * config.sample_rate)))
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(log_mel)[None, None]).softmax(dim=1)[0]
+    np.testing.assert_allclose(list(second["probabilities"].values()), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "reason"),
+    [
+        ([], 16_000, "row 1: has no samples"),
+        ([0.1, float("nan")], 16_000, "row 1: has samples that are not finite numbers"),
+        ([0.1, 0.2], 0, "row 1: a sample rate of 0 Hz is not from 1000"),
+    ],
+)
+def test_a_clip_that_cannot_be_used_is_named(served, samples, rate, reason):
+    good = {"samples": [0.0, 0.1], "sample_rate": 16_000}
+    body = json.dumps({"dataframe_records": [good, {"samples": samples, "sample_rate": rate}]})
+    answer = httpx.post(f"{served}/invocations", content=body, headers={"content-type": "application/json"}, timeout=60)
+    assert answer.status_code == 400
+    assert reason in answer.json()["message"]
+
+
+def test_the_package_that_is_counted_is_the_package_that_is_registered(finished):
+    network, _ = package.read(finished.folder / "models/0/quantized.asc")
+    tags = versions(finished.folder)["1"].tags
+    assert {name: int(tags[name]) for name in totals(network)} == totals(network)
