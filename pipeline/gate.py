@@ -21,8 +21,12 @@ SERVED = Path(__file__).with_name("served.py")  # not imported here: it would lo
 LIBRARY = Path(asc_core.__file__).parent
 
 
-def checks(summary: dict[str, Any], gates: Gates) -> list[dict[str, Any]]:
-    """A row for every limit that is set: name, value, limit, passed. Sizes are those of the largest seed."""
+def checks(summary: dict[str, Any], seeds: dict[int, dict[str, Any]], gates: Gates) -> list[dict[str, Any]]:
+    """A row for every limit that is set: name, value, limit, passed. Sizes are those of the largest seed.
+
+    Args:
+        seeds: what was measured of the quantised network of each seed.
+    """
     model, teacher = summary["quantized"], summary["teacher"]
     drop = teacher["accuracy"]["mean"] - model["accuracy"]["mean"]
     worst = min(value["mean"] for value in model["accuracy_by_device"].values())
@@ -39,6 +43,11 @@ def checks(summary: dict[str, Any], gates: Gates) -> list[dict[str, Any]]:
         limit = getattr(gates, name)
         if limit is not None:
             rows.append(row(name, value, sense, limit))
+    if gates.seed_accuracy is not None:
+        rows += [
+            row(f"accuracy of seed {seed}", each["accuracy"], "at least", gates.seed_accuracy)
+            for seed, each in seeds.items()
+        ]
     return rows
 
 
@@ -61,11 +70,11 @@ def complaint(row: dict[str, Any]) -> str:
 def gate(params: Params, journal: Journal) -> None:
     """Check the summary against the limits, write the model card, and have a model that passed registered."""
     summary = read_json(SUMMARY)
-    rows = checks(summary, params.gates)
+    seeds = {seed: read_json(SEEDS / f"{seed}.json")["quantized"] for seed in params.seeds}
+    rows = checks(summary, seeds, params.gates)
     failed = [row for row in rows if not row["passed"]]
     write_json(GATE, {"passed": not failed, "checks": rows})
     model = summary["quantized"]
-    seeds = {seed: read_json(SEEDS / f"{seed}.json")["quantized"] for seed in params.seeds}
     seed = median_seed({seed: each["accuracy"] for seed, each in seeds.items()})
     package, source = package_path(seed), params.data.source
     card = model_card(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)

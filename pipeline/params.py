@@ -117,6 +117,7 @@ class Gates(Section):
     counted_bytes: Count | None
     file_bytes: Count | None
     accuracy: Percent | None
+    seed_accuracy: Percent | None
     accuracy_drop: float | None
     worst_device: Percent | None
 

@@ -37,7 +37,8 @@ from torch import Tensor, nn
 
 from asc_core import UserError
 from asc_core.compression import package
-from asc_core.compression.size import LIMIT, totals
+from asc_core.compression.rules import LIMIT
+from asc_core.compression.size import totals
 from asc_core.config import FeatureConfig
 from asc_core.corpus.audio import read_samples
 from asc_core.corpus.layout import SPLITS, read_table

@@ -29,6 +29,7 @@ TINY = [
     "quantize.schedule={epochs: 1, learning_rate: 0.01}",
     "gates.counted_bytes=10240",
     "gates.accuracy=null",
+    "gates.seed_accuracy=null",
     "gates.accuracy_drop=null",
     "gates.worst_device=null",
 ]
