@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
+from torch.nn import functional
 
 from asc_core.config import FeatureConfig
 from asc_core.corpus.audio import read_samples
@@ -18,6 +19,7 @@ from asc_core.files import digest, replacing, stamp, write_json
 from asc_core.progress import track
 
 ENERGY_FLOOR = 1e-10  # digital silence has a logarithm too
+BLOCK = 32  # frames at a time, whose spectra stay in a core's cache until they are mel energies
 
 
 class LogMel:
@@ -37,17 +39,16 @@ class LogMel:
         self.filters = csr_array(filters)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        spectrum = torch.stft(
-            torch.from_numpy(samples),
-            self.config.n_fft,
-            self.config.hop_length,
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )  # (1 + n_fft / 2, frames)
-        power = (spectrum.real.square() + spectrum.imag.square()).numpy()
-        return np.log(np.maximum(self.filters @ power, ENERGY_FLOOR))
+        edge = self.config.n_fft // 2
+        padded = functional.pad(torch.from_numpy(samples), (edge, edge))
+        frames = padded.unfold(0, self.config.n_fft, self.config.hop_length)  # (frames, n_fft)
+        energies = np.empty((self.config.n_mels, len(frames)), np.float32)
+        for at in range(0, len(frames), BLOCK):
+            spectrum = torch.fft.rfft(frames[at : at + BLOCK] * self.window).numpy().T  # (1 + n_fft / 2, block)
+            power = np.square(spectrum.real, order="C")
+            power += np.square(spectrum.imag)
+            energies[:, at : at + BLOCK] = self.filters @ power
+        return np.log(np.maximum(energies, ENERGY_FLOOR))
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
