@@ -1,6 +1,12 @@
 """Networks as training might leave them, without training."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from asc_core.compression.prune import prune
+from asc_core.compression.quantize import quantize
+from asc_core.config import NetworkConfig
+from asc_core.models import build
 
 
 def randomize_norms(network: nn.Module) -> nn.Module:
@@ -11,4 +17,27 @@ def randomize_norms(network: nn.Module) -> nn.Module:
             nn.init.normal_(module.bias, 0, 0.3)
             nn.init.normal_(module.running_mean, 0, 0.3)
             nn.init.uniform_(module.running_var, 0.5, 2)
+    return network
+
+
+@torch.no_grad()
+def deployed(config: NetworkConfig, classes: int, clips: Tensor) -> nn.Module:
+    """A network as the stage quantize leaves it, that tells clips (clips, 1, mel, frame) apart without training."""
+    torch.manual_seed(0)
+    network = build(config, classes)
+    bands = clips.transpose(0, 2).flatten(1)
+    network.input.fit(bands.mean(dim=1), bands.std(dim=1), frames_per_second=100 / 3)
+    prune(network, 0.5)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+            module.momentum = None  # the statistics of all batches
+    network.train()(clips)
+    logits = network.eval()(clips)
+    last = network.classifier if isinstance(network.classifier, nn.Conv2d) else network.classifier[-1]
+    spread = logits.std(dim=0).mean()
+    last.weight /= spread
+    last.bias.copy_((last.bias - logits.mean(dim=0)) / spread)
+    quantize(network)
     return network

@@ -93,8 +93,9 @@ def read_samples(path: Path, sample_rate: int) -> np.ndarray:
             decoded = soundfile.read(str(path), dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError) as error:
             raise UserError(f"{path}: cannot be read as audio ({error})") from None
+    samples, rate = decoded
     try:
-        return to_mono(*decoded, sample_rate)
+        return to_mono(samples, rate, sample_rate)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -146,3 +146,20 @@ def test_a_file_that_breaks_off_while_it_is_decoded_is_told(tmp_path):
     path.write_bytes(whole[: len(whole) // 2] + bytes(2000) + whole[len(whole) // 2 + 2000 :])
     assert read_header(path).problem is None
     assert "cannot be decoded" in (sample_problem(path) or "")
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "AIFF", "FLAC", "RF64"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_24_bit_files_give_the_numbers_of_libsndfile(tmp_path, kind, channels):
+    samples = np.random.default_rng(0).uniform(-1, 1, (1_001, channels))
+    samples[:2] = [[-1] * channels, [1] * channels]  # both ends of the range
+    soundfile.write(tmp_path / "clip", samples, 16_000, subtype="PCM_24", format=kind)
+    expected = soundfile.read(tmp_path / "clip", dtype="float32", always_2d=True)[0].mean(axis=1)
+    assert np.array_equal(read_samples(tmp_path / "clip", 16_000), expected)
+
+
+@pytest.mark.parametrize("kept", [-1, -2, -3, -100])
+def test_of_a_24_bit_file_that_is_cut_short_the_whole_samples_are_read(wav, kept):
+    wav.write_bytes(wav.read_bytes()[:kept])
+    expected = soundfile.read(wav, dtype="float32")[0]
+    assert np.array_equal(read_samples(wav, 44_100), expected) and len(expected) < 22_050

@@ -1,0 +1,335 @@
+"""The command `asc`: sound files in, scenes out, and what a model says of itself."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from networks import deployed
+
+from asc_core.compression import package, size
+from asc_core.config import FeatureConfig, NetworkConfig
+from asc_core.corpus.layout import read_corpus
+from asc_core.evaluation import predict as evaluate
+from asc_core.features import extract
+from asc_core.frontend import Frontend
+from asc_core.predict import Engine, Predictor, main
+from asc_core.store import FeatureStore
+
+LABELS = ["bus", "park", "[bold]tram"]  # a table shows the last one as it is
+SECONDS = 0.5
+CONFIG, NETWORK = FeatureConfig(n_mels=32), NetworkConfig(norm="resnorm")
+FEATURES = {"config": asdict(CONFIG), "seconds": SECONDS}
+EVALUATION = {"accuracy": 61.25, "accuracy_by_device": {"a": 70.5, "s4": 50.0}}
+
+
+@pytest.fixture(scope="module")
+def store(rendered, tmp_path_factory) -> FeatureStore:
+    """Clips of the tiny corpus as the stage extract_features leaves them."""
+    folder = tmp_path_factory.mktemp("features")
+    clips = read_corpus(rendered).iloc[::7].reset_index(drop=True).assign(seconds=SECONDS)
+    extract(rendered, clips, CONFIG, folder / "store", folder / "work", workers=1)
+    return FeatureStore(folder / "store")
+
+
+@pytest.fixture(scope="module")
+def network(store) -> torch.nn.Module:
+    return deployed(NETWORK, len(LABELS), store.batch(np.arange(len(store.clips))).float())
+
+
+@pytest.fixture(scope="module")
+def models(network, tmp_path_factory) -> dict[str, Path]:
+    """The network as a package and as an ONNX graph."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = {"asc": folder / "model.asc", "onnx": folder / "model.onnx"}
+    package.write(paths["asc"], network, NETWORK, LABELS, features=FEATURES, evaluation=EVALUATION)
+    main_returns(["export", str(paths["asc"]), str(paths["onnx"])], 0)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> Path:
+    """A folder of sound of all kinds, and of what is none."""
+    folder = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(0)
+
+    def write(name: str, seconds: float, rate: int, channels: int, **how: str) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        samples = rng.normal(0, 0.05, (round(seconds * rate), channels)).cumsum(axis=0).clip(-0.9, 0.9)
+        soundfile.write(folder / name, samples, rate, **how)
+
+    write("a.wav", SECONDS, 44_100, 1, subtype="PCM_24")
+    write("b.flac", SECONDS, 16_000, 2)
+    write("deeper/long.wav", 4.3 * SECONDS, 11_025, 3, subtype="FLOAT")
+    write("deeper/short.ogg", 0.13, 48_000, 1)
+    write("deeper/one sample, [red].WAV", 1 / 8_000, 8_000, 1)
+    (folder / "notes.txt").write_text("no sound")
+    return folder
+
+
+FILES = ["a.wav", "b.flac", "deeper/long.wav", "deeper/one sample, [red].WAV", "deeper/short.ogg"]
+
+
+def main_returns(arguments: list[str], code: int) -> None:
+    """Run the command in this process and hold it to an exit code."""
+    threads = torch.get_num_threads()
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    torch.set_num_threads(threads)
+    assert (stopped.value.code or 0) == code
+
+
+def jsonl(text: str) -> dict[str, dict[str, float]]:
+    """Probabilities by file and label."""
+    rows = [json.loads(line) for line in text.splitlines()]
+    return {row["file"]: {each["label"]: each["probability"] for each in row["top"]} for row in rows}
+
+
+def predicted(capsys, *arguments: object, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    main_returns(["predict", *(str(argument) for argument in arguments)], code)
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def frame(probabilities: dict[str, dict[str, float]]) -> pd.DataFrame:
+    return pd.DataFrame(probabilities).T[LABELS]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_clip_of_the_corpus_gets_what_evaluation_gives_it(models, network, store, rendered, engine):
+    """Sound to label as a user does it, against feature store to label as the pipeline does it."""
+    rows = np.arange(0, len(store.clips), 4)
+    correct = evaluate(network, store, rows).double().softmax(dim=1).numpy()
+    predictor = Predictor(models["asc"], Engine(engine))
+    result = np.stack([predictor(rendered / store.clips["filename"][row]) for row in rows])
+    assert len(set(correct.argmax(axis=1))) > 1 and predictor.labels == LABELS
+    np.testing.assert_allclose(result, correct, atol=1e-4)
+    np.testing.assert_allclose(result.sum(axis=1), 1)
+
+
+def test_every_kind_of_file_is_predicted_and_all_engines_agree(models, sounds, capsys):
+    results = [
+        frame(jsonl(predicted(capsys, *how, sounds, "--format", "jsonl", "--top", 3)[0]))
+        for how in (
+            [models["asc"]],
+            [models["asc"], "--engine", "torch"],
+            [models["asc"], "--engine", "onnx"],
+            [models["onnx"]],
+        )
+    ]
+    assert results[0].index.tolist() == [str(sounds / name) for name in FILES]
+    for result in results[1:]:
+        pd.testing.assert_frame_equal(result, results[0], atol=1e-4, rtol=0)
+
+
+def test_short_sound_is_repeated_and_the_whole_windows_of_long_sound_are_averaged(models, sounds, tmp_path):
+    predictor = Predictor(models["asc"], Engine.torch)
+    length = round(SECONDS * 16_000)
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(0, 0.2, length), rng.normal(0, 0.003, length).cumsum()
+    parts = {
+        "first": first,
+        "second": second,
+        "short": first[:3_000],
+        "tiled": np.tile(first[:3_000], 3)[:length],
+        "both": np.concatenate([first, second]),
+        "almost": np.concatenate([first, second[:-1]]),
+        "more": np.concatenate([first, second, first[:-1]]),
+    }
+    results, logits = {}, {}
+    for name, samples in parts.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16_000, subtype="DOUBLE")
+        results[name] = predictor(tmp_path / f"{name}.wav")
+        logits[name] = np.log(results[name])
+    assert not np.allclose(results["first"], results["second"], atol=0.01)
+    np.testing.assert_array_equal(results["short"], results["tiled"])
+    np.testing.assert_array_equal(results["almost"], results["first"])  # cut, as in training
+    mean = np.exp((logits["first"] + logits["second"]) / 2)
+    np.testing.assert_allclose(results["both"], mean / mean.sum(), rtol=1e-6)
+    np.testing.assert_array_equal(results["more"], results["both"])
+
+
+def test_features_are_those_of_the_store(store, rendered):
+    frontend = Frontend({"features": FEATURES})
+    for row, name in enumerate(store.clips["filename"][:5]):
+        features = frontend(rendered / name)
+        assert features.shape == (1, 1, 32, CONFIG.frames(SECONDS)) and features.dtype == np.float32
+        assert np.array_equal(features[0, 0], store.array[row].astype(np.float32))
+
+
+def test_csv_and_json_lines_say_the_same_as_the_table(models, sounds, capsys):
+    text, _ = predicted(capsys, models["asc"], sounds, "--format", "csv", "--top", 2)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["file"] for row in rows] == [str(sounds / name) for name in FILES for _ in range(2)]
+    assert [row["rank"] for row in rows] == ["1", "2"] * len(FILES)
+    lines = jsonl(predicted(capsys, models["asc"], sounds, "--format", "jsonl", "--top", 2)[0])
+    table, _ = predicted(capsys, models["asc"], sounds, "--top", 2)
+    for row in rows:
+        assert lines[row["file"]][row["label"]] == pytest.approx(float(row["probability"]), abs=2e-6)
+        assert row["file"] in table and row["label"] in table and f"{float(row['probability']):.3f}"[:-1] in table
+    best, other = rows[:2]
+    assert float(best["probability"]) >= float(other["probability"]) and best["label"] != other["label"]
+    assert json.loads(predicted(capsys, models["asc"], sounds / "a.wav", "--format", "jsonl")[0]).keys() == {
+        "file", "label", "probability", "top"
+    }  # fmt: skip
+
+
+def test_more_labels_than_there_are_is_all_of_them(models, sounds, capsys):
+    text, _ = predicted(capsys, models["asc"], sounds / "a.wav", "--format", "csv", "--top", 99)
+    assert {row["label"] for row in csv.DictReader(io.StringIO(text))} == set(LABELS)
+
+
+def test_a_broken_file_is_told_in_one_line_and_the_rest_goes_on(models, sounds, tmp_path, capsys):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF but not sound")
+    (tmp_path / "good.wav").write_bytes((sounds / "a.wav").read_bytes())
+    missing = tmp_path / "nothing.wav"
+    soundfile.write(tmp_path / "nan.wav", np.full(8_000, np.nan), 16_000, subtype="FLOAT")
+    for engine in ("onnx", "torch"):
+        arguments = [models["asc"], missing, tmp_path, sounds / "notes.txt", "--format", "csv", "--engine", engine]
+        out, err = predicted(capsys, *arguments, code=1)
+        assert [row["file"] for row in csv.DictReader(io.StringIO(out))] == [str(tmp_path / "good.wav")]
+        errors = [line for line in err.splitlines() if line.startswith("asc: error: ")]
+        assert [Path(line.split(": ")[2]).name for line in errors] == [
+            "nothing.wav", "broken.wav", "nan.wav", "notes.txt"
+        ]  # fmt: skip
+        assert "Traceback" not in err
+
+
+def test_progress_over_a_folder_is_told_on_standard_error_alone(models, sounds, capsys):
+    out, err = predicted(capsys, models["asc"], sounds, "--format", "csv")
+    assert "predict: 5/5" in err and len(out.splitlines()) == 6
+    assert predicted(capsys, models["asc"], sounds / "a.wav")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("nothing.asc", "No such file"),
+        ("nothing.onnx", "No such file"),
+        ("foreign.asc", "not a package"),
+        ("foreign.onnx", "not a graph"),
+        ("nameless.onnx", "not a graph"),
+        ("featureless.asc", "what features"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "info"])
+def test_a_model_that_is_none_is_an_error_of_one_line(
+    models, network, sounds, tmp_path, capsys, model, message, command
+):
+    for name in ("foreign.asc", "foreign.onnx"):
+        (tmp_path / name).write_bytes(b"something else")
+    graph = onnx.load(models["onnx"])
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "nameless.onnx")
+    package.write(tmp_path / "featureless.asc", network, NETWORK, LABELS)
+    if (model, command) == ("featureless.asc", "info"):  # says what there is
+        main_returns(["info", str(tmp_path / model)], 0)
+        return
+    capsys.readouterr()
+    main_returns([command, str(tmp_path / model), *([str(sounds)] if command == "predict" else [])], 1)
+    err = capsys.readouterr().err
+    assert err.startswith("asc: error: ") and message in err and str(tmp_path / model) in err and err.count("\n") == 1
+
+
+def test_a_folder_without_sound_and_an_engine_that_cannot_are_errors(models, sounds, tmp_path, capsys):
+    assert str(tmp_path) in predicted(capsys, models["asc"], tmp_path, code=1)[1]
+    assert "engine" in predicted(capsys, models["onnx"], sounds, "--engine", "torch", code=1)[1]
+
+
+BLOCKED = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+from asc_core.predict import main
+main(sys.argv[2:])
+"""
+
+
+def test_without_onnx_runtime_and_all_that_runs_pipelines_torch_predicts_the_same(models, sounds, capsys):
+    missing = "onnxruntime,onnx,dvc,mlflow,prefect,great_expectations"
+    arguments = ["predict", str(models["asc"]), str(sounds), "--format", "jsonl", "--top", "3"]
+    command = [sys.executable, "-c", BLOCKED, missing, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    reference = predicted(capsys, *arguments[1:], "--engine", "onnx")[0]
+    pd.testing.assert_frame_equal(frame(jsonl(done.stdout)), frame(jsonl(reference)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("arguments", [["predict", "onnx"], ["predict", "asc", "--engine", "onnx"], ["export", "asc"]])
+def test_what_needs_onnx_runtime_says_so_where_it_is_missing(models, sounds, tmp_path, capsys, monkeypatch, arguments):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    command, model, *more = arguments
+    capsys.readouterr()
+    main_returns([command, str(models[model]), str(sounds if command == "predict" else tmp_path / "x.onnx"), *more], 1)
+    err = capsys.readouterr().err
+    assert "onnxruntime is not installed" in err and err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def told(capsys, *arguments: object) -> str:
+    capsys.readouterr()
+    main_returns(["info", *(str(argument) for argument in arguments)], 0)
+    return capsys.readouterr().out
+
+
+def test_info_tells_what_is_in_a_package(models, network, capsys):
+    facts = json.loads(told(capsys, models["asc"], "--json"))
+    totals, rows = size.totals(network), size.account(network)
+    assert facts["totals"] == totals
+    assert [row["name"] for row in facts["account"]] == [row.name for row in rows]
+    assert sum(row["counted_bytes"] for row in facts["account"]) == totals["counted_bytes"]
+    assert sum(row["nonzero"] for row in facts["account"]) == totals["nonzero_parameters"]
+    assert (facts["labels"], facts["features"], facts["network"]) == (LABELS, FEATURES, asdict(NETWORK))
+    assert facts["evaluation"] == EVALUATION and facts["file_bytes"] == models["asc"].stat().st_size
+    assert {limit["bytes"]: limit["met"] for limit in facts["limits"].values()} == {131_072: True, 128_000: True}
+    used = [limit["used_percent"] for limit in facts["limits"].values()]
+    assert used == [pytest.approx(100 * totals["counted_bytes"] / limit, abs=0.01) for limit in (131_072, 128_000)]
+
+    table = told(capsys, models["asc"])
+    figures = [totals["parameters"], totals["nonzero_parameters"], totals["counted_bytes"], facts["file_bytes"]]
+    texts = [f"{figure:,}" for figure in figures]
+    for text in [*LABELS, *texts, "131,072", "128,000", "bc_resnet_asc", "61.25", "s4", "50", "16,000"]:
+        assert text in table, text
+    for row in rows:
+        line = next(line for line in table.splitlines() if line.strip().startswith(f"{row.name} "))
+        numbers = [f"{value:,}" for value in (row.parameters, row.nonzero, row.bits, row.counted_bytes)]
+        assert line.split() == [row.name, *numbers]
+
+
+def test_info_tells_when_a_package_is_too_large_by_one_reading_only(models, capsys, monkeypatch):
+    totals = {"parameters": 1, "nonzero_parameters": 1, "counted_bytes": 130_000}
+    monkeypatch.setattr(size, "totals", lambda network: totals)
+    lines = [line for line in told(capsys, models["asc"]).splitlines() if line.startswith("limit")]
+    assert ["met" in line for line in lines] == [True, False] and "exceeded" in lines[1]
+
+
+def test_info_tells_what_a_graph_says_of_itself(models, capsys):
+    facts = json.loads(told(capsys, models["onnx"], "--json"))
+    assert (facts["labels"], facts["features"], facts["evaluation"]) == (LABELS, FEATURES, EVALUATION)
+    assert "accuracy_by_device.s4" in told(capsys, models["onnx"])
+
+
+def test_an_int8_graph_is_calibrated_compared_and_used(models, sounds, tmp_path, capsys):
+    out = tmp_path / "model8.onnx"
+    main_returns(["export", str(models["asc"]), str(out), "--int8", "--calibrate", str(sounds)], 0)
+    assert "int8 against float32 on 5 clips" in capsys.readouterr().err
+    lines = jsonl(predicted(capsys, out, sounds, "--format", "jsonl", "--top", 3)[0])
+    assert frame(lines).sum(axis=1).round(4).eq(1).all() and len(lines) == 5
+
+
+@pytest.mark.parametrize("arguments", [["x.onnx", "--int8"], ["x.onnx", "--calibrate", "."], ["x.bin"]])
+def test_an_export_that_cannot_be_meant_is_refused(models, tmp_path, capsys, arguments):
+    main_returns(["export", str(models["asc"]), str(tmp_path / arguments[0]), *arguments[1:]], 1)
+    assert capsys.readouterr().err.startswith("asc: error: ") and not list(tmp_path.iterdir())
