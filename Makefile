@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper test lint ui serve lock
+.PHONY: setup repro paper test lint ui services serve lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -34,6 +34,9 @@ lint: setup  ## style and types
 
 ui: setup  ## MLflow's user interface on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
+
+services: setup  ## an MLflow and a Prefect server on loopback, until interrupted
+	python -m flows.services
 
 serve: setup  ## a Prefect server and a process that serves asc/full, until interrupted
 	python -m flows.serve

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BATCH = 1000  # metrics in one request, MLflow's limit
+BATCH_OF_PARAMS = 100  # likewise
+# A seed has one colour in every chart: MLflow's own choice gives two children of a run two greys.
+COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 
 
 def default_uri() -> str:
@@ -28,9 +31,12 @@ def default_uri() -> str:
 def prepare() -> None:
     """Settings that have to be made before MLflow is imported."""
     os.environ["MLFLOW_TRACKING_URI"] = default_uri()
-    # With the defaults a dead server would be tried for minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    # With the defaults a dead server would be tried for minutes. And a request that is repeated because its answer came
+    # too late makes a second run: `_start` looks first whether there is one, the next time.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    # Else a server with an object store behind it hands out addresses that may be the server's network's alone.
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -137,14 +143,21 @@ def _start(client: "MlflowClient", journal: Path, line: dict[str, Any]) -> dict[
     def run(key: str, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
         runs = client.search_runs([experiment_id], f"tags.`asc.journal` = '{key}'", max_results=1)
         if runs:
-            return runs[0].info.run_id
-        commit = tags.get("git.commit")
-        tags = {**tags, "asc.journal": key, **({"mlflow.source.git.commit": commit} if commit else {})}
-        run_id = client.create_run(experiment_id, start_time=line["time"], tags=tags, run_name=name).info.run_id
+            made = runs[0]
+        else:
+            extra = {"asc.journal": key}
+            if "git.commit" in tags:
+                extra["mlflow.source.git.commit"] = tags["git.commit"]
+            if "seed" in tags:
+                extra["mlflow.runColor"] = COLOURS[int(tags["seed"]) % len(COLOURS)]
+            made = client.create_run(experiment_id, start_time=line["time"], tags={**tags, **extra}, run_name=name)
         from mlflow.entities import Param
 
-        client.log_batch(run_id, params=[Param(name, str(value)[:500]) for name, value in params.items()])
-        return run_id
+        # Of a run that is there already they may be missing: the server can die between the two requests.
+        missing = [Param(name, str(value)[:500]) for name, value in params.items() if name not in made.data.params]
+        for at in range(0, len(missing), BATCH_OF_PARAMS):
+            client.log_batch(made.info.run_id, params=missing[at : at + BATCH_OF_PARAMS])
+        return made.info.run_id
 
     execution = journal.parent.name
     common = {key: value for key, value in line["tags"].items() if key.startswith(("git.", "dvc."))}

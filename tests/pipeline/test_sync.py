@@ -59,3 +59,17 @@ def test_lines_are_sent_once_and_a_line_in_writing_waits(here):
         file.write('"values": {"loss": 1.0}}\n')
     assert sync.sync() == 0
     assert metrics(here, "train_student@0") == {"loss": 1.0}
+
+
+def test_a_run_that_was_made_and_no_more_gets_its_parameters(here):
+    from mlflow import MlflowClient
+
+    journal = Journal("prune@0", 0, PARAMS)
+    journal.end("FINISHED")
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    experiment = client.create_experiment("journals")
+    client.create_run(experiment, tags={"asc.journal": f"today/{journal.path.stem}"}, run_name="prune@0")
+    assert sync.sync() == 0
+    runs = client.search_runs([experiment], "attributes.run_name = 'prune@0'")
+    assert len(runs) == 1
+    assert runs[0].data.params == {"tracking.experiment": "journals", "seeds": "[0]"}
