@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from imports import imported
 from typer.testing import CliRunner
 
 import asc_core
@@ -223,6 +224,12 @@ def test_a_model_that_is_sent_twice_makes_one_version_also_after_a_sending_that_
         assert versions(here)["2"].tags["verdict"]
     assert command("rollback") == (0, "asc version 1 is champion\n")
 
+    # Nor does it undo what was decided since.
+    journal.path.with_suffix(".sent").unlink()
+    shutil.copytree(here / "kept", kept)
+    assert sync.sync() == 0
+    assert aliases(here) == {"champion": "1"}
+
 
 def test_a_model_waits_for_a_server_that_is_down(here, monkeypatch, capsys):
     with monkeypatch.context() as down:
@@ -243,9 +250,10 @@ def test_a_gate_that_runs_again_registers_nothing_new_and_one_that_fails_nothing
     workspace = finished.copy(tmp_path / "project")
     assert workspace.run("python", "-m", "pipeline.gate").returncode == 0
     assert set(versions(workspace.folder)) == {"1"}
-    workspace.configure("gates.accuracy=100", "quantize.distil=false")
+    client(workspace.folder).delete_registered_model("asc")
+    workspace.configure("gates.accuracy=100")
     assert workspace.run("python", "-m", "pipeline.gate", check=False).returncode == 1
-    assert set(versions(workspace.folder)) == {"1"}
+    assert versions(workspace.folder) == {}
     assert not list(workspace.folder.glob(".state/tracking/*/artifacts/*/*"))
     assert "| at least 100.0 | MISSED |" in (workspace.folder / "reports/model_card.md").read_text()
 
@@ -294,6 +302,10 @@ def answers(url: str) -> bool:
         return httpx.get(f"{url}/ping").status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_what_is_served_needs_nothing_of_the_pipeline():
+    assert {name.split(".")[0] for name in imported("pipeline.served")} == {"asc_core"}
 
 
 def ask(url: str, *clips: tuple[np.ndarray, int]) -> httpx.Response:
