@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper test lint ui services serve lock
+.PHONY: setup repro paper test lint ui services serve deploy worker lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -38,8 +38,15 @@ ui: setup  ## MLflow's user interface on http://127.0.0.1:5000
 services: setup  ## an MLflow and a Prefect server on loopback, until interrupted
 	python -m flows.services
 
-serve: setup  ## a Prefect server and a process that serves asc/full, until interrupted
+serve: setup  ## a Prefect server and a process that serves the deployments, until interrupted
 	python -m flows.serve
+
+deploy: setup  ## register the deployments of prefect.yaml for workers of the process pool local
+	prefect work-pool inspect local >/dev/null 2>&1 || prefect work-pool create local --type process
+	env -u ASC_WORKSPACE prefect --no-prompt deploy --all
+
+worker: setup  ## take runs of them in this clone, one at a time, until interrupted
+	ASC_WORKSPACE="$(CURDIR)" prefect worker start --pool local --type process --limit 1
 
 lock: setup  ## pin what is installed now
 	python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock

@@ -1,62 +1,94 @@
 """The whole pipeline as the Prefect flow `asc` (deployment `full`): `python -m flows.full` runs it without a server."""
 
-from typing import Annotated
-
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
-from pydantic import Field
+from prefect.futures import PrefectFuture
 
 from asc_core import UserError
-from flows import server
-from flows.execution import RUNNER, Execution
-from flows.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, Outcome, StageFailed
+from flows import remote as elsewhere
+from flows import report, server
+from flows.execution import RUNNER, Execution, Number, StageName
+from flows.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
 from pipeline import params
 from pipeline.configure import configure
-from pipeline.paths import GATE, SUMMARY, TABLE
 
 
 @flow(name="asc", task_runner=RUNNER)
 def asc(
-    seeds: Annotated[list[int] | None, Field(description="Seeds to train; null keeps those of params.yaml.")] = None,
-    profile: Annotated[str | None, Field(description="A file of pipeline/conf; null keeps params.yaml.")] = None,
-    overrides: Annotated[list[str] | None, Field(description="key=value, as pipeline.configure takes them.")] = None,
-    force: Annotated[list[str] | None, Field(description="Stages to run although nothing changed.")] = None,
-    parallel: Annotated[int | None, Field(description="Seeds trained at once; null for one a core.", ge=1)] = None,
+    seeds: list[int] | None = None,
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+    force: list[StageName] | None = None,
+    parallel: Number | None = None,
+    threads: Number | None = None,
+    limits: dict[str, float] | None = None,
+    remote: bool = False,
 ) -> None:
     """From the corpus to the gate: what DVC finds stale is run, seeds side by side on their share of the cores.
+
+    Args:
+        seeds: seeds to train; null keeps those of params.yaml.
+        profile: a file of pipeline/conf; null keeps params.yaml.
+        overrides: key=value, as pipeline.configure takes them: "prune.ratio=0.8".
+        force: stages to run although nothing changed.
+        parallel: trainings at once; null for one a core.
+        threads: cores for each training; null for its share of them. Other numbers round differently.
+        limits: minutes after which a stage is ended, by its name: {"train_teacher": 90}; null for generous ones.
+        remote: have each seed trained by a worker of asc/seed, in a clone of its own.
 
     Raises:
         StageFailed: a stage failed or a gate was missed; the text says which and by how much.
         asc_core.UserError: the parameters cannot be used.
     """
-    changes = [*(overrides or []), *([f"seeds={seeds}"] if seeds is not None else [])]
-    if profile or changes:
-        configure(profile, changes)
-    settings = params.load()
-    execution = Execution(parallel, len(settings.seeds), force)
-    execution.run(*CORPUS_STAGES)
-    trainings = []
-    for seed in settings.seeds:
-        after = None
-        for name in SEED_STAGES:
-            trainings.append(execution.submit(f"{name}@{seed}", after))
-            after = trainings[-1:]
-    execution.collect(trainings)
-    try:
-        execution.run(*FINAL_STAGES)
-    finally:
-        if SUMMARY.exists():
-            text = report(execution.outcomes)
-            create_markdown_artifact(key="summary", markdown=text, description="Result of the pipeline")
+    if remote and (forced := sorted({*TRAINING_STAGES} & {*(force or [])})):
+        raise UserError(f"force: {forced[0]} is trained elsewhere and cannot be forced; leave out remote")
+    with Execution(force, limits) as execution:
+        changes = [*(overrides or []), *([f"seeds={seeds}"] if seeds is not None else [])]
+        if profile or changes:
+            configure(profile, changes)
+        settings = params.load()
+        execution.plan(parallel, len(settings.seeds), threads)
+        failed = None
+        try:
+            prepare(execution, settings)
+            execution.collect(trainings(execution, settings.seeds, remote))
+            execution.run(*FINAL_STAGES)
+        except StageFailed as error:
+            failed = error
+        execution.sync()
+        text = report.result(execution.name, execution.outcomes, failed)
+        execution.publish("summary", text, "Result of the pipeline")
+        if failed:
+            raise failed
 
 
-def report(outcomes: list[Outcome]) -> str:
-    """What a run leaves in Prefect: the table of the networks, the gate's checks, and what DVC did."""
-    lines = ["# Result", "", TABLE.read_text(encoding="utf-8") if TABLE.exists() else "", "## Gate", ""]
-    lines += ["```json", GATE.read_text(encoding="utf-8").strip(), "```"] if GATE.exists() else ["not reached"]
-    lines += ["", "## Stages", "", "| stage | DVC | seconds |", "|---|---|---|"]
-    lines += [f"| {each.stage} | {each.status} | {each.seconds:.1f} |" for each in outcomes]
-    return "\n".join(lines)
+def prepare(execution: Execution, settings: params.Params) -> None:
+    """The corpus and its features. A fetch may fail for reasons that pass; what is wrong with a folder does not."""
+    first, *others = CORPUS_STAGES
+    execution.run(first, retries=2 if settings.data.source == "tau2020" else 0)
+    execution.run(*others)
+
+
+def trainings(execution: Execution, seeds: list[int], remote: bool) -> list[PrefectFuture]:
+    """The stages of all seeds, submitted; those that workers train elsewhere when these are done with them."""
+    away = elsewhere.stale(seeds) if remote else []
+    order = elsewhere.order(execution.name, execution.threads, execution.limits) if away else None
+    futures = [future for seed in seeds if seed not in away for future in train(execution, seed)]
+    if order:
+        elsewhere.hand_over(
+            away, order, execution.log.info, lambda seed: futures.extend(train(execution, seed, pull=True))
+        )
+    return futures
+
+
+def train(execution: Execution, seed: int, *, pull: bool = False) -> list[PrefectFuture]:
+    """The stages of a seed, each after the one before; with `pull`, networks come from the DVC remote if it has them.
+
+    Metrics are in git and not in the remote, so the evaluation is always made here.
+    """
+    futures: list[PrefectFuture] = []
+    for name in SEED_STAGES:
+        futures.append(execution.submit(f"{name}@{seed}", futures[-1:], pull=pull and name in TRAINING_STAGES))
+    return futures
 
 
 if __name__ == "__main__":

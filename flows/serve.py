@@ -1,12 +1,19 @@
-"""`make serve`: a Prefect server on loopback and, in this process, `asc/full` and `asc/paper-tables`, until stopped."""
+"""`make serve`: a Prefect server on loopback and, in this process, every deployment of prefect.yaml, until stopped.
+
+For one machine. Seeds that are trained elsewhere need workers: `make deploy` and `make worker`.
+"""
 
 import contextlib
 
 from prefect import serve
 
 from flows import server
+from flows.evaluate import asc_evaluate
 from flows.full import asc
 from flows.paper_tables import paper_tables
+from flows.seed import asc_seed
+
+SERVED = {"full": asc, "paper-tables": paper_tables, "seed": asc_seed, "evaluate": asc_evaluate}
 
 
 def main() -> None:
@@ -14,7 +21,7 @@ def main() -> None:
     process = server.start(server.configured_url())
     try:
         print("Now, in another terminal of this folder: prefect deployment run asc/full --watch", flush=True)
-        deployments = [asc.to_deployment("full"), paper_tables.to_deployment("paper-tables")]
+        deployments = [flow.to_deployment(name) for name, flow in SERVED.items()]
         serve(*deployments, limit=1, print_starting_message=False)
     finally:
         if process:

@@ -14,6 +14,7 @@ PARTS = (
     "dvc.yaml",
     "params.yaml",
     "prefect.toml",
+    "prefect.yaml",
     ".dvc/config",
     ".dvcignore",
     ".gitignore",
@@ -48,6 +49,7 @@ class Workspace:
             "PREFECT_HOME": str(state / "prefect"),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "true",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
             "DVC_SITE_CACHE_DIR": str(state / "dvc"),
         }
         for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ASC_EXECUTION"):

@@ -6,14 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
-from workspace import Workspace
+import yaml
+from workspace import ROOT, Workspace
 
 from flows import server
-from flows.stages import StageFailed, end_tree, reason, run_stage, status
+from flows.stages import Outcome, StageFailed, end_all, end_trees, reason, run_command, run_stage, status
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def served(finished, tmp_path_factory):
     try:
         serving.wait(30)
     except subprocess.TimeoutExpired:
-        end_tree(serving.pid)
+        end_trees({serving.pid})
     assert not server.is_up(url), "the server outlived the process that started it"
 
 
@@ -57,9 +59,23 @@ def processes_in(workspace: Workspace) -> list[str]:
     return found
 
 
-def deployment_run(workspace: Workspace, *parameters: str) -> subprocess.CompletedProcess[str]:
+def deployment_run(
+    workspace: Workspace, *parameters: str, deployment: str = "asc/full"
+) -> subprocess.CompletedProcess[str]:
     flags = [word for parameter in parameters for word in ("-p", parameter)]
-    return workspace.run("prefect", "deployment", "run", "asc/full", "--watch", *flags, check=False)
+    return workspace.run("prefect", "deployment", "run", deployment, "--watch", *flags, check=False)
+
+
+def artifact(workspace: Workspace, key: str) -> str:
+    """The latest Markdown artifact of a name."""
+    code = (
+        "from prefect.client.orchestration import get_client\n"
+        f"wanted = {{'artifacts': {{'key': {{'any_': ['{key}']}}}}}}\n"
+        "with get_client(sync_client=True) as client:\n"
+        "    found = client.request('POST', '/artifacts/latest/filter', json=wanted)\n"
+        "    print(found.json()[0]['data'])\n"
+    )
+    return workspace.run("python", "-c", code).stdout
 
 
 def last_message(workspace: Workspace) -> str:
@@ -76,6 +92,11 @@ def last_message(workspace: Workspace) -> str:
 def test_a_good_run_returns_0_and_leaves_its_result(served):
     done = deployment_run(served)
     assert done.returncode == 0, done.stdout
+    text = artifact(served, "summary")
+    assert text.startswith("# Gate: passed")
+    assert (served.folder / "reports/summary.md").read_text().strip() in text
+    assert "| train_teacher@0 | unchanged | " in text
+    assert "experiment asc (`make ui`)" in text
 
 
 def test_a_run_over_budget_returns_1_and_its_state_says_by_how_much(served):
@@ -84,6 +105,9 @@ def test_a_run_over_budget_returns_1_and_its_state_says_by_how_much(served):
     done = deployment_run(served, f'overrides=["gates.counted_bytes={value - 7}"]')
     assert done.returncode == 1, done.stdout
     assert "missed by 7 bytes" in last_message(served)
+    text = artifact(served, "summary")
+    assert text.startswith("# Failed") and "# Gate: FAILED" in text
+    assert f"| counted_bytes | {value} | at most {value - 7} | NO |" in text
 
 
 def test_seeds_of_a_run_are_trained_side_by_side_and_summarised(served):
@@ -91,6 +115,42 @@ def test_seeds_of_a_run_are_trained_side_by_side_and_summarised(served):
     assert done.returncode == 0, done.stdout
     summary = json.loads((served.folder / "reports/summary.json").read_text())
     assert summary["quantized"]["accuracy"]["n"] == 3
+
+
+def test_a_package_is_evaluated_device_by_device(served):
+    package = served.folder / "models/0/quantized.asc"
+    done = deployment_run(served, f"package={package}", deployment="asc/evaluate")
+    assert done.returncode == 0, done.stdout
+    seed = json.loads((served.folder / "reports/seeds/0.json").read_text())["quantized"]
+    text = artifact(served, "evaluation")
+    for device, accuracy in seed["accuracy_by_device"].items():
+        assert f"| {device} | {accuracy:.1f} | {seed['log_loss_by_device'][device]:.3f} |" in text
+
+
+def test_links_lead_to_an_mlflow_that_is_a_server(tmp_path, monkeypatch):
+    from flows import report
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@mlflow.example.org/base/")
+    note = tmp_path / ".state/tracking/today/prune@0-1a2b3c4d.sent"
+    note.parent.mkdir(parents=True)
+    note.write_text('{"bytes": 3, "run": "17", "parent": "16"}')
+    text = report.stages("today", [Outcome("prune@0", "ran", 1.0), Outcome("gate", "unchanged", 1.0)], "asc")
+    assert "[prune@0](https://mlflow.example.org/base/#/runs/17) | ran | 1.0 |" in text
+    assert "| gate | unchanged |" in text
+    assert "[today](https://mlflow.example.org/base/#/runs/16), experiment asc" in text
+
+
+def test_parameters_of_every_deployment_are_explained_in_prefect():
+    from prefect.utilities.callables import parameter_schema
+
+    from flows import serve
+
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert set(serve.SERVED) == {each["name"] for each in deployments}
+    for name, flow in serve.SERVED.items():
+        for parameter, described in parameter_schema(flow).properties.items():
+            assert described.get("description"), f"asc/{name}: {parameter}"
 
 
 def test_without_a_server_the_flow_runs_as_well(finished, tmp_path):
@@ -123,6 +183,13 @@ def test_what_dvc_did_is_read_from_its_output():
     assert status(["Stage 'gate' didn't change, skipping"]) == "unchanged"
 
 
+def test_the_exit_code_of_a_process_that_is_ended_is_not_lost():
+    ending = threading.Timer(1, end_all)
+    ending.start()
+    with pytest.raises(StageFailed, match="sleeper: ended"):
+        run_command("sleeper", ["-c", "import time; time.sleep(60)"], lambda line: None)
+
+
 def test_the_reason_of_a_failure_is_the_stages_own_line():
     assert (
         reason("gate", ["gate: error: too large", "ERROR: failed to reproduce 'gate'"], 1) == "gate: error: too large"
@@ -134,4 +201,5 @@ def test_the_reason_of_a_failure_is_the_stages_own_line():
         "ERROR: failed to reproduce 'prune@0'",
     ]
     assert reason("prune@0", crash, 1) == "prune@0: RuntimeError: out of memory"
+    assert reason("gate", [], -15) == "gate: ended by SIGTERM"
     assert reason("gate", [], 3) == "gate: ended with code 3: no output"

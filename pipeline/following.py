@@ -1,0 +1,44 @@
+"""Processes that end with those they work for."""
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+
+def follow(*pids: int) -> None:
+    """Have this process end, as by SIGTERM, within two seconds of the end of one of those, even by SIGKILL.
+
+    A stage outlives neither DVC, which would start a second one beside it, nor the flow run; a flow run does not
+    outlive its worker. Looking every second works on every system and costs nothing beside a training.
+    """
+    import psutil
+
+    def watch() -> None:
+        try:
+            leaders = [psutil.Process(pid) for pid in pids]
+            while all(alive(leader) for leader in leaders):
+                time.sleep(1)
+        except psutil.NoSuchProcess:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def alive(process: "psutil.Process") -> bool:
+    """Whether a process still does anything: it is there, and not only until its parent asks for its exit code."""
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
