@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper test lint ui services serve deploy worker lock
+.PHONY: setup repro paper test lint verdict ci ui services serve deploy worker lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -31,6 +31,11 @@ lint: setup  ## style and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+verdict: setup  ## the pipeline and its gate, compared with the branch main
+	python -m flows.ci
+
+ci: lint test verdict  ## all that a pull request is held to
 
 ui: setup  ## MLflow's user interface on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
