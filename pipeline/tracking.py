@@ -21,7 +21,7 @@ from typing import Any
 from asc_core.files import replacing
 
 JOURNALS = Path(".state/tracking")
-QUIET_SECONDS = 30  # between two sendings in the background: starting MLflow takes a core for seconds
+QUIET_SECONDS = 120  # between two sendings in the background: starting MLflow takes a core for seconds
 
 
 def execution() -> str:
