@@ -1,6 +1,6 @@
 """From a sound file on disk to its scene: `asc_core.predict` against librosa and eager torch, in a warm process.
 
-    python -m benchmarks.predict [--pairs 100]
+    python benchmarks/predict.py [--pairs 100]
 
 The file is 10 s of noise, 44.1 kHz, 24 bit, mono, as the clips of TAU Urban Acoustic Scenes are. The other way is what
 one writes first: `librosa.load(sr=16000)`, `librosa.feature.melspectrogram`, the logarithm, the same deployed network

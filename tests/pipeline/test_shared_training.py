@@ -9,25 +9,41 @@ STAGE = ("-m", "pipeline.train_teacher", "--seed", "0")
 OF_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
+# Python runs a module of this name as it starts; this one notes every checkpoint that is put in its place.
+SPY = """
+import os, sys
+
+def note(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith(".safetensors"):
+        with open(os.environ["SPY"], "a") as file:
+            print(arguments[1], file=file)
+
+sys.addaudithook(note)
+"""
+
+
 @pytest.fixture
 def workspace(finished, tmp_path) -> Workspace:
     return finished.copy(tmp_path / "project")
 
 
-def test_one_of_the_processes_writes_and_tells_everything(workspace):
+def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SPY)
+    spied = {"SPY": str(tmp_path / "written"), "PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
     # The unit tests compare numbers; here it is enough that dropout, drawn by each process, does little at this rate.
     workspace.configure("teacher.schedule={epochs: 1, learning_rate: 0.0001}", "training.precision=float32")
     checkpoint, losses = workspace.folder / "models/0/teacher.safetensors", []
     for command, processes in ((STAGE, "1"), (STAGE, "2"), ((*OF_TORCHRUN, *STAGE), "1")):
         before = set(workspace.folder.glob(".state/tracking/*/*.jsonl"))
         checkpoint.unlink()
-        done = workspace.run("python", *command, ASC_PROCESSES=processes, CUDA_VISIBLE_DEVICES="")
+        done = workspace.run("python", *command, ASC_PROCESSES=processes, **spied)
         assert done.stdout.count("train_teacher@0: epoch 1/1") == 1 and checkpoint.exists()
         (journal,) = set(workspace.folder.glob(".state/tracking/*/*.jsonl")) - before
         events = [json.loads(line) for line in journal.read_text().splitlines()]
         assert [event["event"] for event in events] == ["start", "metrics", "metrics", "artifact", "end"]
         assert events[0]["name"] == "train_teacher@0" and events[-1]["status"] == "FINISHED"
         losses.append(events[2]["values"]["loss"])
+    assert (tmp_path / "written").read_text().split() == 3 * ["models/0/teacher.safetensors"]
     assert losses[1] == losses[2] == pytest.approx(losses[0], abs=0.05) and losses[1] != losses[0]
 
 
