@@ -9,12 +9,12 @@ STAGE = ("-m", "pipeline.train_teacher", "--seed", "0")
 OF_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-# Python runs a module of this name as it starts; this one notes every checkpoint that is put in its place.
+# Python runs a module of this name as it starts; this one notes every model that is put in its place.
 SPY = """
 import os, sys
 
 def note(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith(".safetensors"):
+    if event == "os.rename" and str(arguments[1]).startswith("models/"):
         with open(os.environ["SPY"], "a") as file:
             print(arguments[1], file=file)
 
