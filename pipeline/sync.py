@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BATCH = 1000  # metrics in one request, MLflow's limit
 BATCH_OF_PARAMS = 100  # likewise
-# A seed has one colour in every chart: MLflow's own choice gives two children of a run two greys.
+# A seed has one colour in every chart, and what is of all of them is grey: MLflow itself gives all children greys.
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 
 
@@ -148,8 +148,7 @@ def _start(client: "MlflowClient", journal: Path, line: dict[str, Any]) -> dict[
             extra = {"asc.journal": key}
             if "git.commit" in tags:
                 extra["mlflow.source.git.commit"] = tags["git.commit"]
-            if "seed" in tags:
-                extra["mlflow.runColor"] = COLOURS[int(tags["seed"]) % len(COLOURS)]
+            extra["mlflow.runColor"] = COLOURS[int(tags["seed"]) % len(COLOURS)] if "seed" in tags else "#555555"
             made = client.create_run(experiment_id, start_time=line["time"], tags={**tags, **extra}, run_name=name)
         from mlflow.entities import Param
 
