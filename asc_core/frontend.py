@@ -1,4 +1,4 @@
-"""From a sound file to what a network hears, exactly as in training."""
+"""From sound to what a network hears, exactly as in training."""
 
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ def features_of(description: dict[str, Any]) -> tuple[FeatureConfig, float]:
 
 
 class Frontend:
-    """A sound file to the features of its windows: (windows, 1, mel, frame) float32, as the feature store holds them.
+    """Sound to the features of its windows: (windows, 1, mel, frame) float32, as the feature store holds them.
 
-    A window is as long as the training's clips. A file that is shorter is repeated to that length, as in training; of
+    A window is as long as the training's clips. Sound that is shorter is repeated to that length, as in training; of
     a longer one every whole window counts, and what is left at its end does not (training keeps the first one).
 
     Raises:
@@ -46,13 +46,16 @@ class Frontend:
         self.length = round(seconds * self.config.sample_rate)
         self.log_mel = LogMel(self.config)
 
-    def __call__(self, path: Path) -> np.ndarray:
+    def read(self, path: Path) -> np.ndarray:
         """The features of a file.
 
         Raises:
             UserError: the file cannot be decoded, or holds no sample or a non-finite one.
         """
-        samples = read_samples(path, self.config.sample_rate)
+        return self(read_samples(path, self.config.sample_rate))
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """The features of samples (samples,) float32, mono at `config.sample_rate` Hz, at least one."""
         starts = range(0, max(1, len(samples) - self.length + 1), self.length)
         windows = np.stack([self.log_mel(fit_length(samples[start:], self.length)) for start in starts])
         # The store that networks are trained on holds half precision (torch rounds ten times as fast as NumPy).

@@ -1,4 +1,4 @@
-"""From sound files to scenes with a trained model: `Predictor` for programs, the command `asc` for people."""
+"""The command `asc`: scenes of sound files, what a model says of itself, and its export to ONNX."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -16,131 +16,15 @@ import typer
 from asc_core.cores import usable_cores
 from asc_core.errors import UserError
 from asc_core.files import replacing
+from asc_core.info import describe, print_table, show, table
+from asc_core.predictor import Engine, Predictor, exported, in_onnx_runtime, softmax
 from asc_core.progress import track
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from torch import nn
 
 # What is looked for in a folder; a file that is named is tried whatever its suffix.
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64"}
-LIMITS = {"KB = 1024": 131_072, "KB = 1000": 128_000}  # two readings of the challenge's 128 KB
 CALIBRATION_CLIPS = 64
 
-Logits = Callable[[np.ndarray], np.ndarray]
 Prediction = tuple[Path, list[tuple[str, float]]]  # a file, and its most probable labels with their probabilities
-
-
-class Engine(StrEnum):
-    """What computes the network."""
-
-    auto = "auto"
-    onnx = "onnx"
-    torch = "torch"
-
-
-class Predictor:
-    """A model that is ready to hear: `predictor(path)` is the probability of each of its `labels`: (labels,) float64.
-
-    Threads may share one.
-
-    Args:
-        path: a package (`.asc`), or what was exported from one (`.onnx`).
-        engine: `auto` is ONNX Runtime where it is installed (a package is exported in memory), else torch.
-        threads: of ONNX Runtime (several pay for large networks only); torch keeps to its own setting.
-
-    Raises:
-        UserError: the file is missing, foreign or damaged, or the engine is not there or cannot compute it.
-    """
-
-    def __init__(self, path: Path, engine: Engine = Engine.auto, threads: int = 1) -> None:
-        from asc_core.frontend import Frontend
-
-        self._logits, description = _load(path, engine, threads)
-        try:
-            self.labels = [str(label) for label in description["labels"]]
-            self.frontend = Frontend(description)
-        except (UserError, LookupError, TypeError) as error:
-            raise UserError(f"{path}: not a usable model: {error}") from None
-
-    def __call__(self, path: Path) -> np.ndarray:
-        """The softmax of the mean of the logits of a sound file's windows.
-
-        Raises:
-            UserError: the file cannot be decoded, or holds no sample or a non-finite one.
-        """
-        logits = np.stack([self._logits(window[None])[0] for window in self.frontend(path)])
-        return _softmax(logits.mean(axis=0, dtype=np.float64))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    odds = np.exp(logits - logits.max())
-    return odds / odds.sum()
-
-
-def _load(path: Path, engine: Engine, threads: int) -> tuple[Logits, dict[str, Any]]:
-    """The function from features (1, 1, mel, frame) to logits (1, labels) that a model file is, and its description."""
-    if path.suffix == ".onnx":
-        if engine is Engine.torch:
-            raise UserError(f"{path}: torch computes packages, not ONNX graphs; use another engine")
-        try:
-            return _in_onnx_runtime(path, _read_bytes(path), threads)
-        except ModuleNotFoundError as error:
-            raise UserError(f"{path}: {error.name} is not installed; install it, or use the package") from None
-    from asc_core.compression import package
-
-    network, description = package.read(path)
-    if engine is not Engine.torch:
-        try:
-            return _in_onnx_runtime(path, _exported(path, network, description), threads)
-        except ModuleNotFoundError as error:
-            if engine is Engine.onnx:
-                raise UserError(f"engine onnx: {error.name} is not installed; install it, or use torch") from None
-    return _in_torch(network), description
-
-
-def _exported(path: Path, network: "nn.Module", description: dict[str, Any]) -> bytes:
-    import onnxruntime  # noqa: F401  # before any work for it
-
-    from asc_core.export import to_onnx
-
-    try:
-        return to_onnx(network, description)
-    except UserError as error:
-        raise UserError(f"{path}: not a usable model: {error}") from None
-
-
-def _in_torch(network: "nn.Module") -> Logits:
-    import torch
-
-    def logits(features: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return network(torch.from_numpy(features)).numpy()
-
-    return logits
-
-
-def _in_onnx_runtime(path: Path, graph: bytes, threads: int) -> tuple[Logits, dict[str, Any]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        description = json.loads(session.get_modelmeta().custom_metadata_map["asc"])
-    except Exception as error:  # what ONNX Runtime raises has no base of its own
-        reason = "nothing says what it was trained on" if isinstance(error, LookupError) else str(error).splitlines()[0]
-        raise UserError(f"{path}: not a graph that `asc export` has written ({reason})") from None
-    return lambda features: session.run(["logits"], {"features": features})[0], description
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-
 
 app = typer.Typer(
     help="Acoustic scenes: predict them, and look into and export the models that do.",
@@ -227,12 +111,12 @@ def _tell(error: UserError) -> None:
 
 
 def _print_table(predictions: Iterable[Prediction]) -> None:
-    table = _table("file", "scene", "probability")
+    rows = table("file", "scene", "probability")
     for path, labels in predictions:
         for place, (label, probability) in enumerate(labels):
-            table.add_row("" if place else str(path), label, f"{probability:.3f}")
-    if table.rows:
-        _show(table)
+            rows.add_row("" if place else str(path), label, f"{probability:.3f}")
+    if rows.rows:
+        print_table(rows)
 
 
 def _print_csv(predictions: Iterable[Prediction]) -> None:
@@ -266,98 +150,7 @@ def info(
     if as_json:
         print(json.dumps(told, indent=2))
         return
-    facts = _table("", "")
-    for key, value in _flat({key: value for key, value in told.items() if key not in ("account", "totals", "limits")}):
-        facts.add_row(key, value)
-    _show(facts)
-    if "account" not in told:
-        return
-    account = _table("layer", "parameters", "non-zero", "bits", "bytes")
-    for row in told["account"]:
-        account.add_row(*(_text(value) for value in row.values()))
-    totals = told["totals"]
-    account.add_section()
-    sums = [totals["parameters"], totals["nonzero_parameters"], "", totals["counted_bytes"]]
-    account.add_row("total", *(_text(value) for value in sums))
-    _show(account)
-    for reading, limit in told["limits"].items():
-        verdict = "met" if limit["met"] else "exceeded"
-        print(f"limit of 128 KB, {reading}: {limit['bytes']:,} bytes, {limit['used_percent']:.1f}% used, {verdict}")
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """A model file as JSON: `file`, `file_bytes`, its description, and of a package the size account.
-
-    Raises:
-        UserError: the file is missing, foreign or damaged.
-    """
-    from asc_core.compression import package, size
-
-    if path.suffix == ".onnx":  # it holds float32 weights: the account is the package's
-        _, description = _load(path, Engine.onnx, threads=1)
-        return {"file": str(path), "file_bytes": path.stat().st_size, **description}
-    network, description = package.read(path)
-    rows = [
-        {
-            "name": row.name,
-            "parameters": row.parameters,
-            "nonzero": row.nonzero,
-            "bits": row.bits,
-            "counted_bytes": row.counted_bytes,
-        }
-        for row in size.account(network)
-    ]
-    totals = size.totals(network)
-    used = totals["counted_bytes"]
-    limits = {
-        reading: {"bytes": limit, "used_percent": round(100 * used / limit, 2), "met": used <= limit}
-        for reading, limit in LIMITS.items()
-    }
-    return {
-        "file": str(path),
-        "file_bytes": path.stat().st_size,
-        **description,
-        "account": rows,
-        "totals": totals,
-        "limits": limits,
-    }
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested dicts, each with the path to it."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_text(part) for part in value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _table(*columns: str) -> "Table":
-    """A table whose first column is text, and whose others are numbers where they are titled and not scenes."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
-    for place, column in enumerate(columns):
-        right = place > 0 and column not in ("", "scene")
-        table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    return table
-
-
-def _show(table: "Table") -> None:
-    from rich.console import Console
-
-    # In a file or a pipe nothing is folded, however long; names are no markup.
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+    show(told)
 
 
 @app.command()
@@ -378,7 +171,7 @@ def export(
         raise UserError(f"{out}: the name of an ONNX graph ends in .onnx")
     network, description = package.read(model)
     try:
-        graph = _exported(model, network, description)
+        graph = exported(model, network, description)
         if calibrate is not None:
             graph = _int8(model, graph, description, calibrate)
     except ModuleNotFoundError as error:
@@ -397,16 +190,16 @@ def _int8(model: Path, graph: bytes, description: dict[str, Any], folder: Path) 
         raise UserError(f"{folder}: no sound file in it")
     frontend = Frontend(description)
     step = -(-len(files) // CALIBRATION_CLIPS)
-    clips = [frontend(file)[:1] for file in track(files[::step], len(files[::step]), "calibrate")]
+    clips = [frontend.read(file)[:1] for file in track(files[::step], len(files[::step]), "calibrate")]
     quantized = to_int8(graph, clips)
-    float32, int8 = (_in_onnx_runtime(model, each, threads=1)[0] for each in (graph, quantized))
+    float32, int8 = (in_onnx_runtime(model, each, threads=1)[0] for each in (graph, quantized))
     slower, agree, furthest = [], 0, 0.0
     for clip in clips:
         float32(clip), int8(clip)  # warm
         times, results = [], []
         for logits in (float32, int8):
             start = time.perf_counter()
-            results.append(_softmax(logits(clip)[0]))
+            results.append(softmax(logits(clip)[0]))
             times.append(time.perf_counter() - start)
         slower.append(times[1] / times[0])
         one, other = results

@@ -1,4 +1,4 @@
-"""From a sound file on disk to its scene: `asc_core.predict` against librosa and eager torch, in a warm process.
+"""From a sound file on disk to its scene: `asc predict` against librosa and eager torch, in a warm process.
 
     python benchmarks/predict.py [--pairs 100]
 
@@ -28,7 +28,7 @@ from asc_core.cores import usable_cores
 from asc_core.export import to_onnx
 from asc_core.features import ENERGY_FLOOR
 from asc_core.models import build
-from asc_core.predict import Predictor
+from asc_core.predictor import Predictor
 
 CONFIG, SECONDS, RATE = FeatureConfig(), 10.0, 44_100
 LABELS = [f"scene{number}" for number in range(10)]

@@ -1,7 +1,8 @@
 """The model as MLflow serves it: samples and their rate in, the scene and its probability out.
 
 MLflow copies this file beside the package and a copy of asc_core ("model from code": nothing is pickled), so it stands
-for itself: it imports nothing of the pipeline. A request has a row for each clip, mono and of any length and rate:
+for itself: it imports nothing of the pipeline. A request has a row for each clip, mono and of any length and rate
+(lengths are dealt with as `asc_core.frontend` says):
 
     {"dataframe_records": [{"samples": [0.0, 0.01, -0.02, ...], "sample_rate": 44100}]}
 
@@ -24,15 +25,9 @@ class SceneClassifier(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the package."""
-        from asc_core.compression import package
-        from asc_core.config import FeatureConfig
-        from asc_core.features import LogMel
+        from asc_core.predictor import Engine, Predictor
 
-        self.network, description = package.read(Path(context.artifacts["package"]))
-        self.labels: list[str] = description["labels"]
-        features = description["features"]
-        self.log_mel = LogMel(FeatureConfig(**features["config"]))
-        self.length = round(features["seconds"] * self.log_mel.config.sample_rate)
+        self.predictor = Predictor(Path(context.artifacts["package"]), Engine.torch)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -56,17 +51,12 @@ class SceneClassifier(PythonModel):
     def classify(self, samples: Any, rate: int) -> dict[str, float]:
         """Probabilities by class of one clip."""
         import numpy as np
-        import torch
 
         from asc_core.corpus.audio import to_mono
-        from asc_core.features import fit_length
 
-        mono = to_mono(np.asarray(samples), rate, self.log_mel.config.sample_rate)
-        # Half precision, because that is what the feature store keeps and training saw.
-        features = self.log_mel(fit_length(mono, self.length)).astype(np.float16)
-        with torch.inference_mode():
-            logits = self.network(torch.from_numpy(features)[None, None].float())
-        return dict(zip(self.labels, logits.softmax(dim=1)[0].tolist(), strict=True))
+        frontend = self.predictor.frontend
+        windows = frontend(to_mono(np.asarray(samples), rate, frontend.config.sample_rate))
+        return dict(zip(self.predictor.labels, self.predictor.probabilities(windows).tolist(), strict=True))
 
 
 set_model(SceneClassifier())

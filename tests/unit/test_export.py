@@ -31,7 +31,7 @@ NETWORKS = [
 def clips(rendered) -> np.ndarray:
     """Features of real sound: (clips, 1, mel, frame)."""
     frontend = Frontend(DESCRIPTION)
-    return np.concatenate([frontend(path) for path in sorted((rendered / "audio").iterdir())[::10]])
+    return np.concatenate([frontend.read(path) for path in sorted((rendered / "audio").iterdir())[::10]])
 
 
 def network_of(config: NetworkConfig, clips: np.ndarray) -> torch.nn.Module:

@@ -22,7 +22,8 @@ from asc_core.corpus.layout import read_corpus
 from asc_core.evaluation import predict as evaluate
 from asc_core.features import extract
 from asc_core.frontend import Frontend
-from asc_core.predict import Engine, Predictor, main
+from asc_core.predict import main
+from asc_core.predictor import Engine, Predictor
 from asc_core.store import FeatureStore
 
 LABELS = ["bus", "park", "[bold]tram"]  # a table shows the last one as it is
@@ -162,7 +163,7 @@ def test_short_sound_is_repeated_and_the_whole_windows_of_long_sound_are_average
 def test_features_are_those_of_the_store(store, rendered):
     frontend = Frontend({"features": FEATURES})
     for row, name in enumerate(store.clips["filename"][:5]):
-        features = frontend(rendered / name)
+        features = frontend.read(rendered / name)
         assert features.shape == (1, 1, 32, CONFIG.frames(SECONDS)) and features.dtype == np.float32
         assert np.array_equal(features[0, 0], store.array[row].astype(np.float32))
 
