@@ -172,8 +172,10 @@ def status(lines: list[str]) -> str:
 def reason(stage: str, lines: list[str], code: int) -> str:
     """The line in which a failed stage, or DVC, said why."""
     for pattern in (r".*: error: .*", r"[\w.]+(Error|Exception): .*", r"ERROR: .*"):  # the user's fault, ours, DVC's
-        for line in reversed(lines):
+        for number, line in reversed(list(enumerate(lines))):
             if re.fullmatch(pattern, line):
+                if line.endswith(":"):  # DVC's next line says by whom
+                    line = " ".join([line, *(each.strip() for each in lines[number + 1 : number + 2])])
                 return line if ": error: " in line else f"{stage}: {line.removeprefix('ERROR: ')}"
     if code < 0:
         return f"{stage}: ended by {signal.Signals(-code).name}"

@@ -201,5 +201,7 @@ def test_the_reason_of_a_failure_is_the_stages_own_line():
         "ERROR: failed to reproduce 'prune@0'",
     ]
     assert reason("prune@0", crash, 1) == "prune@0: RuntimeError: out of memory"
+    busy = ["ERROR: failed to reproduce 'gate': 'x' is busy, it is being blocked by:", "  (PID 7): dvc repro", ""]
+    assert reason("gate", busy, 1).endswith("blocked by: (PID 7): dvc repro")
     assert reason("gate", [], -15) == "gate: ended by SIGTERM"
     assert reason("gate", [], 3) == "gate: ended with code 3: no output"
