@@ -22,6 +22,7 @@ from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
 from asc_core.files import replacing
 from asc_core.models import build
+from asc_core.models.norm import GlobalFreqNorm
 
 MAGIC = b"ASC1"
 DIGEST = 32
@@ -66,6 +67,9 @@ def _split(joined: dict[str, np.ndarray], network: nn.Module) -> dict[str, torch
         ValueError: there are more or fewer numbers than the network has.
         LookupError: a part is missing.
     """
+    if isinstance(network.input, GlobalFreqNorm):  # how many bands there are is known to the numbers alone
+        bands = joined["floats"].size // 2
+        network.input.fit(torch.zeros(bands), torch.ones(bands), 1.0)
     state = network.state_dict()
     counts = {
         dtype: sum(tensor.numel() for tensor in state.values() if tensor.dtype == dtype)

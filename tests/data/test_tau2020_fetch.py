@@ -452,7 +452,7 @@ def test_kills_at_any_moment_lose_nothing(corpus: Corpus, server: MisbehavingSer
     kills = resumed = folders = 0
     at_kill = []
     folder = tmp_path / "0"
-    while kills < KILLS:
+    while kills < KILLS or (not resumed and kills < 10 * KILLS):  # on a busy machine many kills come too early
         before, asked = archives_in_place(folder), len(server.requests)
         child = start_fetch(server, folder, corpus, slowness)
         time.sleep(rng.uniform(0, 0.5))
