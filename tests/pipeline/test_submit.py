@@ -38,8 +38,8 @@ def two_seeds(finished, tmp_path_factory):
     """A finished workspace with the package of a second seed: the first one's, with another classifier."""
     workspace = finished.copy(tmp_path_factory.mktemp("submit") / "project")
     network, description = package.read(workspace.folder / "models/0/quantized.asc")
-    network.classifier[0].weight.neg_()
-    network.classifier[0].weight[0, 0] = 0
+    network.classifier.weight.neg_()
+    network.classifier.weight[0, 0] = 0
     (workspace.folder / "models/1").mkdir()
     config = NetworkConfig(**description["network"])
     path = workspace.folder / "models/1/quantized.asc"
