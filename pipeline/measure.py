@@ -19,11 +19,10 @@ def measured(path: Path) -> dict[str, Any]:
     Raises:
         UserError: there are no features, or the file is no package or one for other features or scenes.
     """
-    import torch
-
     from asc_core.compression import package
     from asc_core.compression.size import totals
-    from asc_core.evaluation import measure, predict
+    from asc_core.evaluation import score
+    from asc_core.models.macs import macs
     from asc_core.store import FeatureStore
     from pipeline.paths import FEATURES
 
@@ -33,11 +32,9 @@ def measured(path: Path) -> dict[str, Any]:
     for what, here in {"features": store.description["config"], "scenes": store.scenes}.items():
         if here != made_for[what]:
             raise UserError(f"{path}: made for the {what} {made_for[what]}, the configured corpus has {here}")
-    rows = store.rows("test")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    logits = predict(network.to(device), store, rows)
-    size = {**totals(network), "file_bytes": path.stat().st_size}
-    return {"package": str(path), "clips": len(rows), **measure(logits, store, rows), "size": size}
+    logits, metrics = score(network, store)
+    size = {**totals(network), "macs": macs(network, (1, *store.array.shape[1:])), "file_bytes": path.stat().st_size}
+    return {"package": str(path), "clips": len(logits), **metrics, "size": size}
 
 
 def main(package: Annotated[Path, typer.Argument(help="A file that the stage quantize has made.")]) -> None:
