@@ -127,9 +127,11 @@ def screenshot(folder: Path, experiment: str) -> Path:
     Raises:
         UserError: there is nothing to show, no browser to show it, or a page does not show it.
     """
-    from selenium.webdriver.common.by import By
-
     parent, children = newest(f"sqlite:///{folder / 'mlflow.db'}", experiment)
+    try:
+        from selenium.webdriver.common.by import By
+    except ModuleNotFoundError:
+        raise UserError("Selenium is not installed: `pip install -e '.[browser]'`") from None
     seeds = [children[name] for name in sorted(children) if name.startswith("evaluate@")]
     students = [children[name] for name in sorted(children) if name.startswith("train_student@")]
     means, accuracy = parent.data.metrics, f"{MODEL}.accuracy"
