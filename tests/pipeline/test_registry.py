@@ -22,7 +22,7 @@ from asc_core.compression import package
 from asc_core.config import FeatureConfig
 from asc_core.corpus.audio import to_mono
 from asc_core.features import LogMel, fit_length
-from flows.stages import end_tree
+from flows.stages import end_trees
 from pipeline import registry, sync
 from pipeline.card import model_card
 from pipeline.reporting import median_seed
@@ -293,7 +293,7 @@ def served(finished, tmp_path_factory):
         assert serving.poll() is None and time.monotonic() < deadline
         time.sleep(0.3)
     yield url
-    end_tree(serving.pid)
+    end_trees({serving.pid})
     assert not answers(url)
 
 
