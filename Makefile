@@ -25,7 +25,7 @@ paper: setup  ## the tables and the figure of the publications, into reports/pap
 	python -m flows.paper_tables
 
 test: setup  ## the tests, a file a core
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## style and types
 	ruff check .
