@@ -3,8 +3,6 @@
 For one machine. Seeds that are trained elsewhere need workers: `make deploy` and `make worker`.
 """
 
-import contextlib
-
 from prefect import serve
 
 from flows import server
@@ -12,22 +10,17 @@ from flows.evaluate import asc_evaluate
 from flows.full import asc
 from flows.paper_tables import paper_tables
 from flows.seed import asc_seed
+from flows.services import prefect_server
 
 SERVED = {"full": asc, "paper-tables": paper_tables, "seed": asc_seed, "evaluate": asc_evaluate}
 
 
 def main() -> None:
     """Start the server unless one is there, and serve the deployments, one run at a time: they share the workspace."""
-    process = server.start(server.configured_url())
-    try:
+    with prefect_server(server.configured_url()):
         print("Now, in another terminal of this folder: prefect deployment run asc/full --watch", flush=True)
         deployments = [flow.to_deployment(name) for name, flow in SERVED.items()]
         serve(*deployments, limit=1, print_starting_message=False)
-    finally:
-        if process:
-            process.terminate()
-            with contextlib.suppress(Exception):
-                process.wait(timeout=15)
 
 
 if __name__ == "__main__":

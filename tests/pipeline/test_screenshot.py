@@ -12,15 +12,6 @@ from pipeline.tracking import Journal, flat
 PARAMS = {"tracking": {"experiment": "asc"}, "seeds": [0, 1]}
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder with a store of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setenv("ASC_EXECUTION", "today")
-    return tmp_path
-
-
 def run_of(seeds: list[int]) -> None:
     """Report what the stages of a pipeline with these seeds do."""
     results = []

@@ -1,20 +1,9 @@
 """Journals and their way into MLflow."""
 
-import pytest
-
 from pipeline import sync
 from pipeline.tracking import Journal
 
 PARAMS = {"tracking": {"experiment": "journals"}, "seeds": [0]}
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder of its own with a store of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setenv("ASC_EXECUTION", "today")
-    return tmp_path
 
 
 def metrics(here, name: str) -> dict[str, float]:
