@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,11 +28,19 @@ def follow(*pids: int) -> None:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(20)
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
+        end_children()
         os._exit(130)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_children() -> None:
+    """Kill what this process has started: nothing that is of use without it, and a sender's work is done again."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def alive(process: "psutil.Process") -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from asc_core import UserError
 from pipeline import params, sharing
-from pipeline.following import follow
+from pipeline.following import end_children, follow
 from pipeline.tracking import Journal, SilentJournal
 
 
@@ -52,6 +52,7 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         raise SystemExit(_tell(name, error)) from None
     except KeyboardInterrupt:
         journal.end("KILLED", "interrupted")
+        end_children()
         raise SystemExit(130) from None
     except BaseException as error:
         journal.end("FAILED", f"{type(error).__name__}: {error}")

@@ -23,6 +23,7 @@ from workspace import Workspace
 from flows import server
 from flows.stages import end_trees
 from flows.workspace import holder
+from pipeline.tracking import JOURNALS
 
 LONG = "teacher.schedule={epochs: 5000, learning_rate: 0.02}"
 AUTHOR = "-c user.name=t -c user.email=t@example.org"
@@ -33,6 +34,14 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def until_left(workspace: Workspace, seconds: float, what: str) -> None:
+    """Wait until no process works in a workspace."""
+    deadline = time.monotonic() + seconds
+    while left := working(workspace):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}; still there: {left}"
         time.sleep(0.2)
 
 
@@ -112,12 +121,13 @@ def test_a_run_that_works_for_the_holder_shares_its_workspace(tmp_path, monkeypa
 
 def test_a_stage_does_not_outlive_a_killed_dvc(workspace):
     workspace.configure(LONG)
+    (workspace.folder / JOURNALS / "last_sending").unlink()  # so that a sender is under way too
     before = states(workspace)
     training = start(workspace, "dvc", "repro", "--single-item", "train_teacher@0")
     until(in_training(workspace, before), 120, "training")
     training.kill()
     training.wait()
-    until(lambda: not working(workspace), 30, "the stage's end")
+    until_left(workspace, 30, "the stage's end")
 
 
 def test_a_clone_at_another_commit_refuses_a_seed_in_one_line(workspace):
@@ -282,13 +292,13 @@ def test_a_training_goes_on_after_a_cancelled_run_a_killed_worker_and_a_killed_s
 
     cancelled = train("at first")
     site.main.run("prefect", "flow-run", "cancel", cancelled)
-    until(lambda: not working(workspace), 30, "the end of the cancelled run")
+    until_left(workspace, 30, "the end of the cancelled run")
     until(lambda: site.state(cancelled) == "Cancelled", 60, "its state")
 
     orphaned = train("after a cancelled run")
     assert printed().count("continues after epoch") == 1
     site.kill(workspace.folder.name)
-    until(lambda: not working(workspace), 30, "the end of a run without its worker")
+    until_left(workspace, 30, "the end of a run without its worker")
     assert site.state(orphaned) == "Crashed"
 
     site.start_worker(workspace)
@@ -297,7 +307,7 @@ def test_a_training_goes_on_after_a_cancelled_run_a_killed_worker_and_a_killed_s
     until(lambda: (workspace.folder / "models/0/teacher.safetensors").exists(), 300, "a teacher without a server")
     site.start_server()
     until(lambda: site.state(unheard) == "Completed", 300, "a run whose server was away")
-    until(lambda: not working(workspace), 60, "its end")
+    until_left(workspace, 60, "its end")
 
     watched = site.main.run("prefect", "deployment", "run", "asc/full", "--watch", check=False)
     assert watched.returncode == 0, watched.stdout
