@@ -132,7 +132,7 @@ def fit(
             total += loss.detach()
         mean_loss = distributed.total(total).item() / steps
         if not math.isfinite(mean_loss):
-            raise UserError(f"{label}: the loss is not finite in epoch {epoch + 1}; lower the stage's learning_rate")
+            raise UserError(f"the loss of {label} is not finite in epoch {epoch + 1}; lower its learning_rate")
         metrics = {"loss": mean_loss, "learning_rate": job.schedule.rate(epoch)}
         every = job.training.test_every
         if every and ((epoch + 1) % every == 0 or epoch + 1 == job.schedule.epochs):

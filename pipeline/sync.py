@@ -4,11 +4,13 @@ Whatever was sent is noted beside the journal, and every line carries its own ti
 sender was killed before it could make the note) is the same measurement to MLflow and not another one.
 """
 
+import io
 import json
 import os
 import re
 import shutil
 import sys
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +70,8 @@ def sync() -> int:
         refused = 0
         for number, journal in enumerate(pending):
             try:
-                _send(client, journal)
+                with redirect_stdout(io.StringIO()):  # MLflow tells the address of each run that it ends
+                    _send(client, journal)
             except (MlflowException, OSError) as error:
                 reason = str(error).splitlines()[0][:160]
                 if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
@@ -105,6 +108,8 @@ def _send(client: "MlflowClient", journal: Path) -> None:
     from asc_core.files import write_json
 
     sent = _sent(journal)
+    if sent.get("store") != default_uri():  # begun in another: the one that is used now gets it whole
+        sent = {"bytes": 0, "store": default_uri()}
     with open(journal, "rb") as file:
         file.seek(sent["bytes"])
         text = file.read()
@@ -120,7 +125,7 @@ def _send(client: "MlflowClient", journal: Path) -> None:
     for line in lines:
         if line["event"] == "artifact" and Path(line["path"]).exists():
             client.log_artifact(sent["parent" if line["summary"] else "run"], line["path"])
-            Path(line["path"]).unlink()
+            shutil.rmtree(Path(line["path"]).parent)
         elif line["event"] == "model" and Path(line["path"]).exists():
             from pipeline import registry
 
@@ -131,6 +136,8 @@ def _send(client: "MlflowClient", journal: Path) -> None:
                 client.set_tag(sent["run"], name, value)
         elif line["event"] == "end":
             _end(client, sent, line)
+    with suppress(OSError):  # others may still wait there
+        (journal.parent / "artifacts").rmdir()
     write_json(_note(journal), {**sent, "bytes": sent["bytes"] + len(text)})
 
 

@@ -50,7 +50,11 @@ def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
 @pytest.mark.parametrize(
     ("key", "processes", "line"),
     [
-        ("teacher.schedule={epochs: 2, learning_rate: 1.0e+30}", "2", "error: train_teacher@0: the loss is not finite"),
+        (
+            "teacher.schedule={epochs: 2, learning_rate: 1.0e+30}",
+            "2",
+            "error: the loss of train_teacher@0 is not finite",
+        ),
         ("teacher.spec_augment=false", "two", "error: ASC_PROCESSES: 'two' is not a number of processes"),
     ],
 )

@@ -6,10 +6,10 @@ from pipeline.tracking import Journal
 PARAMS = {"tracking": {"experiment": "journals"}, "seeds": [0]}
 
 
-def metrics(here, name: str) -> dict[str, float]:
+def metrics(here, name: str, store: str = "mlflow.db") -> dict[str, float]:
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{here}/{store}")
     experiment = client.get_experiment_by_name("journals")
     runs = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
     assert len(runs) == 1
@@ -62,3 +62,26 @@ def test_a_run_that_was_made_and_no_more_gets_its_parameters(here):
     runs = client.search_runs([experiment], "attributes.run_name = 'prune@0'")
     assert len(runs) == 1
     assert runs[0].data.params == {"tracking.experiment": "journals", "seeds": "[0]"}
+
+
+def test_a_journal_begun_in_one_store_is_whole_in_the_one_that_follows(here, monkeypatch):
+    journal, ended = Journal("train_student@0", 0, PARAMS), Journal("train_teacher@0", 0, PARAMS)
+    journal.metrics({"loss": 2.0}, step=1)
+    ended.end("FINISHED")
+    assert sync.sync() == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/other.db")
+    journal.metrics({"accuracy": 50.0}, step=2)
+    assert sync.sync() == 0
+    assert metrics(here, "train_student@0", "other.db") == {"loss": 2.0, "accuracy": 50.0}
+    assert metrics(here, "train_student@0") == {"loss": 2.0}
+
+
+def test_what_was_sent_leaves_nothing_behind_but_the_journal(here, capsys):
+    report = here / "report.md"
+    report.write_text("all is well")
+    journal = Journal("gate", None, PARAMS)
+    journal.artifact(report)
+    journal.end("FINISHED")
+    assert sync.sync() == 0
+    assert {path.name for path in journal.folder.iterdir()} == {journal.path.name, f"{journal.path.stem}.sent"}
+    assert capsys.readouterr().out == ""

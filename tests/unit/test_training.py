@@ -185,7 +185,7 @@ def test_test_accuracy_is_measured_when_asked_for_and_changes_nothing(store, ref
 
 
 def test_a_loss_that_is_not_finite_is_an_error(store):
-    with pytest.raises(UserError, match=r"test: the loss is not finite in epoch \d.*learning_rate"):
+    with pytest.raises(UserError, match=r"the loss of test is not finite in epoch \d.*learning_rate"):
         trained(store, replace(JOB, schedule=Schedule(4, 1e30)))
 
 
