@@ -13,7 +13,7 @@ from asc_core import UserError
 from asc_core.compression import package
 from asc_core.config import NetworkConfig
 from asc_core.files import read_json
-from pipeline import submit
+from pipeline import submission, submit
 
 LABEL = "Kim_QTI_task1a_2"
 ABOUT = f"""\
@@ -228,7 +228,7 @@ def good() -> pd.DataFrame:
 
 def broken(table: pd.DataFrame) -> str:
     with pytest.raises(UserError) as caught:
-        submit.check_output(table.to_csv(sep="\t", index=False), LISTED, ["tram", "bus", "park"], "x.csv")
+        submission.check_output(table.to_csv(sep="\t", index=False), LISTED, ["tram", "bus", "park"], "x.csv")
     return str(caught.value)
 
 
@@ -238,7 +238,7 @@ def test_output_is_as_the_challenge_wants_it():
         "filename\tscene_label\tbus\tpark\ttram",
         "audio/1.wav\ttram\t0.20000000\t0.10000000\t0.70000000",
     ]
-    submit.check_output(text, LISTED, ["tram", "bus", "park"], "x.csv")
+    submission.check_output(text, LISTED, ["tram", "bus", "park"], "x.csv")
 
 
 def test_every_rule_of_the_output_is_checked():
