@@ -1,5 +1,6 @@
 """Shared by the tests: a tiny rendered corpus, and feature stores with random but learnable content."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from workspace import TINY, Workspace
 
 from asc_core.config import FeatureConfig, SyntheticConfig
@@ -61,8 +63,17 @@ def store(tmp_path_factory, write_store) -> FeatureStore:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Workspace:
-    """A workspace in which `dvc repro` has run to its end on the tiny corpus; copy it before changing anything."""
-    workspace = Workspace.create(tmp_path_factory.mktemp("finished") / "project", TINY)
-    workspace.run("dvc", "repro")
-    return workspace
+def finished(tmp_path_factory, worker_id) -> Workspace:
+    """A workspace in which `dvc repro` has run to its end on the tiny corpus; copy it before changing anything.
+
+    It is made once for all processes of the test run, each of which has a copy.
+    """
+    own = tmp_path_factory.getbasetemp()
+    original = (own if worker_id == "master" else own.parent) / "original"
+    done = original.with_suffix(".done")
+    with FileLock(original.with_suffix(".lock")):
+        if not done.exists():
+            shutil.rmtree(original, ignore_errors=True)
+            Workspace.create(original, TINY).run("dvc", "repro")
+            done.touch()
+    return Workspace(original).copy(tmp_path_factory.mktemp("finished") / "project")
