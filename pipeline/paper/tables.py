@@ -72,10 +72,11 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
             ]
         )
     corpus = read_json(CORPUS)["root"].rstrip("/").split("/")[-1]
+    pruned = f" {100 * paper.prune.ratio:g} % of the convolution weights are pruned." if table == "compression" else ""
     head = (
         f"# {table.capitalize()}\n\nMeasured on the corpus {corpus}, {len(paper.seeds)} seeds, "
         f"{paper.schedule.epochs} epochs, small tau {paper.small_tau:g}, large tau {paper.large_tau:g}: "
-        "mean ± standard deviation, accuracy in percent. "
+        f"mean ± standard deviation, accuracy in percent.{pruned} "
         "The last column is what was published for the full-size system on the test split of TAU Urban Acoustic Scenes "
         "2020 Mobile; it is another corpus and another size.\n\n"
     )
