@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from filelock import FileLock
 from workspace import Workspace
 
 from flows import server
@@ -121,13 +122,16 @@ def test_a_run_that_works_for_the_holder_shares_its_workspace(tmp_path, monkeypa
 
 def test_a_stage_does_not_outlive_a_killed_dvc(workspace):
     workspace.configure(LONG)
-    (workspace.folder / JOURNALS / "last_sending").unlink()  # so that a sender is under way too
+    journals = workspace.folder / JOURNALS
+    (journals / "last_sending").unlink()
     before = states(workspace)
-    training = start(workspace, "dvc", "repro", "--single-item", "train_teacher@0")
-    until(in_training(workspace, before), 120, "training")
-    training.kill()
-    training.wait()
-    until_left(workspace, 30, "the stage's end")
+    with FileLock(journals / "sync.lock"):  # its sender of reports waits for longer than the stage may
+        training = start(workspace, "dvc", "repro", "--single-item", "train_teacher@0")
+        until(in_training(workspace, before), 120, "training")
+        until(lambda: any("pipeline.sync" in command for command in working(workspace)), 30, "a sender")
+        training.kill()
+        training.wait()
+        until_left(workspace, 30, "the stage's end")
 
 
 def test_a_clone_at_another_commit_refuses_a_seed_in_one_line(workspace):
