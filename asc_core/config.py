@@ -180,12 +180,16 @@ class Schedule(Config):
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
-    """What all trainings share. `precision` auto is bfloat16 where the hardware multiplies in it, else float32."""
+    """What all trainings share.
+
+    `precision` auto is bfloat16 where the hardware multiplies in it, else float32; for `precise_bn` see the module.
+    """
 
     batch_size: int = 64
     momentum: float = 0.9
     weight_decay: float = 1e-3
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precise_bn: bool = False
     test_every: int = 0
 
     def __post_init__(self) -> None:

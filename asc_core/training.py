@@ -22,6 +22,7 @@ from asc_core.errors import UserError
 from asc_core.evaluation import predict
 from asc_core.files import replacing
 from asc_core.models.checkpoint import contiguous
+from asc_core.precise_bn import measure_statistics
 from asc_core.store import FeatureStore
 
 
@@ -133,6 +134,9 @@ def fit(
         mean_loss = distributed.total(total).item() / steps
         if not math.isfinite(mean_loss):
             raise UserError(f"the loss of {label} is not finite in epoch {epoch + 1}; lower its learning_rate")
+        if job.training.precise_bn and epoch + 1 == job.schedule.epochs:
+            plain = batches(store, rows, job.training.batch_size, rng, device)
+            measure_statistics(network, (x[distributed.part(len(x))] for x, _, _ in plain))
         metrics = {"loss": mean_loss, "learning_rate": job.schedule.rate(epoch)}
         every = job.training.test_every
         if every and ((epoch + 1) % every == 0 or epoch + 1 == job.schedule.epochs):

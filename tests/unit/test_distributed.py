@@ -69,7 +69,7 @@ def single_precision(store, folder):
 
 
 def batches(store, folder):
-    return train(network(store), store, replace(JOB, training=replace(JOB.training, batch_size=16)))
+    return train(network(store), store, replace(JOB, training=replace(JOB.training, batch_size=16, precise_bn=True)))
 
 
 def cp_resnet(store, folder):
