@@ -63,9 +63,7 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
 
 
 def _tell(name: str, error: UserError) -> int:
-    if (
-        sharing.HELPER
-    ):  # the first process makes the same mistake, and tells it; ending badly would end it before it has
-        return 0
+    if sharing.HELPER:
+        return 0  # the first process makes the same mistake and tells it, unless this one ends it by ending badly
     print(f"{name}: error: {error}", file=sys.stderr, flush=True)
     return 1
