@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sys
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +105,11 @@ def _sent(journal: Path) -> dict[str, Any]:
 
 
 def _send(client: "MlflowClient", journal: Path) -> None:
-    from asc_core.files import write_json
+    from asc_core.files import digest, write_json
 
-    sent = _sent(journal)
-    if sent.get("store") != default_uri():  # begun in another: the one that is used now gets it whole
-        sent = {"bytes": 0, "store": default_uri()}
+    sent, store = _sent(journal), digest(default_uri())  # an address may hold a password
+    if sent.get("store") != store:  # begun in another: the one that is used now gets it whole
+        sent = {"bytes": 0, "store": store}
     with open(journal, "rb") as file:
         file.seek(sent["bytes"])
         text = file.read()
@@ -136,8 +136,6 @@ def _send(client: "MlflowClient", journal: Path) -> None:
                 client.set_tag(sent["run"], name, value)
         elif line["event"] == "end":
             _end(client, sent, line)
-    with suppress(OSError):  # others may still wait there
-        (journal.parent / "artifacts").rmdir()
     write_json(_note(journal), {**sent, "bytes": sent["bytes"] + len(text)})
 
 
