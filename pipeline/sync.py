@@ -70,8 +70,7 @@ def sync() -> int:
         refused = 0
         for number, journal in enumerate(pending):
             try:
-                with redirect_stdout(io.StringIO()):  # MLflow tells the address of each run that it ends
-                    _send(client, journal)
+                _send(client, journal)
             except (MlflowException, OSError) as error:
                 reason = str(error).splitlines()[0][:160]
                 if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
@@ -191,7 +190,7 @@ def allowed(name: str) -> str:
 
 
 def _end(client: "MlflowClient", sent: dict[str, Any], line: dict[str, Any]) -> None:
-    client.set_terminated(sent["run"], status=line["status"], end_time=line["time"])
+    _terminate(client, sent["run"], line["status"], line["time"])
     if line["message"]:
         client.set_tag(sent["run"], "mlflow.note.content", line["message"])
     failed = client.get_run(sent["parent"]).data.tags.get("asc.failed")
@@ -200,7 +199,12 @@ def _end(client: "MlflowClient", sent: dict[str, Any], line: dict[str, Any]) -> 
         client.set_tag(sent["parent"], "mlflow.note.content", line["message"])
         failed = line["message"]
     client.set_tag(sent["parent"], "dvc.lock", git("hash-object", "dvc.lock"))
-    client.set_terminated(sent["parent"], status="FAILED" if failed else "FINISHED", end_time=line["time"])
+    _terminate(client, sent["parent"], "FAILED" if failed else "FINISHED", line["time"])
+
+
+def _terminate(client: "MlflowClient", run: str, status: str, time: int) -> None:
+    with redirect_stdout(io.StringIO()):  # MLflow prints the address of each run that it ends
+        client.set_terminated(run, status=status, end_time=time)
 
 
 if __name__ == "__main__":

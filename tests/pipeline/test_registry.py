@@ -167,10 +167,11 @@ def command(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_models_come_and_go_as_champion(here):
+def test_models_come_and_go_as_champion(here, capsys):
     present = float(versions(here)["1"].tags["accuracy.mean"])
     hand_over(here, present + 10)
     assert sync.sync() == 0
+    assert "registry: asc version 2 is champion: better" in capsys.readouterr().out
     assert aliases(here) == {"champion": "2"}
     hand_over(here, present + 10.5)
     hand_over(here, present + 50, features="another corpus")
