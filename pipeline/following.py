@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ def follow(*pids: int) -> None:
         os._exit(130)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def dvc() -> "psutil.Process | None":
+    """The DVC that this process descends from; its parent is often the shell that DVC runs a stage's command with."""
+    import psutil
+
+    for ancestor in psutil.Process().parents():
+        with suppress(psutil.Error):
+            if any(Path(word).name == "dvc" for word in ancestor.cmdline()[:3]):  # `python -m dvc`
+                return ancestor
+    return None
 
 
 def end_children() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from asc_core import UserError
 from pipeline import params, sharing
-from pipeline.following import end_children, follow
+from pipeline.following import dvc, end_children, follow
 from pipeline.tracking import Journal, SilentJournal
 
 
@@ -33,7 +33,10 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told in the journal like Ctrl-C
     if "DVC_STAGE" in os.environ:
-        follow(os.getppid(), *(int(pid) for pid in [os.environ.get("ASC_FLOW_PID")] if pid))
+        # A shell between DVC and this process would survive a DVC that is killed, and this process with it.
+        leader = dvc()
+        pids = [os.getppid(), leader.pid if leader else None, os.environ.get("ASC_FLOW_PID")]
+        follow(*(int(pid) for pid in pids if pid))
     try:
         settings = params.load()
         if trains and (processes := sharing.wanted()) > 1:

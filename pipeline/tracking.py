@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asc_core.files import replacing
+from pipeline.following import dvc
 
 JOURNALS = Path(".state/tracking")
 QUIET_SECONDS = 120  # between two sendings in the background: starting MLflow takes a core for seconds
@@ -30,14 +31,7 @@ def execution() -> str:
         return name
     import psutil
 
-    process = psutil.Process()
-    for ancestor in process.parents():
-        try:
-            if any(Path(word).name == "dvc" for word in ancestor.cmdline()[:2]):
-                process = ancestor
-                break
-        except psutil.Error:
-            continue
+    process = dvc() or psutil.Process()
     return f"{datetime.fromtimestamp(process.create_time()):%Y-%m-%d-%H%M%S}-{process.pid}"
 
 
