@@ -574,7 +574,11 @@ def test_harmful_members_are_refused(tmp_path: Path, harm: str) -> None:
     with pytest.raises(UserError) as error:
         fetch(folder, FetchConfig(archives=str(own), connections=1), manifest=manifest)
     with zipfile.ZipFile(own / AUDIO_1) as archive:
-        assert_one_line(error, AUDIO_1, repr(archive.infolist()[-1].orig_filename))
+        names = [repr(member.orig_filename) for member in archive.infolist()]
+    # Which of two members in the same place is found out depends on the version of Python.
+    named = names if harm == "wrong offset" else names[-1:]
+    assert_one_line(error, AUDIO_1)
+    assert any(name in str(error.value) for name in named)
     assert not list(tmp_path.rglob("*escaped*")) and not Path("/escaped.wav").exists()
     assert {path for path in found(folder) if not path.startswith(".")} <= {"meta.csv", "audio/good.wav"}
     assert (folder / "meta.csv").read_bytes() == b"the real one"
