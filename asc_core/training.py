@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from asc_core import distributed
 from asc_core.augment import augment
-from asc_core.config import AugmentConfig, DistillationConfig, Schedule, TrainingConfig
+from asc_core.compression.prune import prune
+from asc_core.config import AugmentConfig, DistillationConfig, PruningConfig, Schedule, TrainingConfig
 from asc_core.errors import UserError
 from asc_core.evaluation import predict
 from asc_core.files import replacing
@@ -38,7 +39,8 @@ class Teacher:
 class Job:
     """One training: everything that decides its result.
 
-    `frozen_zeros` holds weights that are zero at the start at zero (a pruned network stays pruned).
+    `frozen_zeros` holds weights that are zero at the start at zero (a pruned network stays pruned); `pruning` makes
+    them zero on the way, and holds them there.
     """
 
     schedule: Schedule
@@ -48,6 +50,7 @@ class Job:
     masks: bool = False
     teacher: Teacher | None = None
     frozen_zeros: bool = False
+    pruning: PruningConfig | None = None
 
 
 def fit_input(network: nn.Module, store: FeatureStore) -> None:
@@ -93,7 +96,6 @@ def fit(
         raise UserError(f"{label}: a batch has fewer clips than the {distributed.world()} processes that share it")
     network.to(device).train()
     distributed.synchronise(network)
-    zeros = [(p, p != 0) for p in network.parameters() if p.dim() > 1] if job.frozen_zeros else []
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.0, momentum=job.training.momentum, weight_decay=job.training.weight_decay
     )
@@ -109,6 +111,10 @@ def fit(
     for epoch in range(start, job.schedule.epochs):
         rng = torch.Generator().manual_seed(_mix(job.seed, epoch))
         torch.manual_seed(_mix(job.seed, epoch) + 1 + distributed.rank())  # dropout
+        if job.pruning:
+            prune(network, job.pruning.at(epoch))  # what is pruned stays so: zeros are the smallest
+        sparse = job.frozen_zeros or job.pruning
+        zeros = [(p, p != 0) for p in network.parameters() if p.dim() > 1] if sparse else []
         total = torch.zeros((), device=device)
         for step, (x, labels, devices) in enumerate(batches(store, rows, job.training.batch_size, rng, device)):
             targets = functional.one_hot(labels, len(store.scenes)).float()

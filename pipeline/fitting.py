@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from asc_core import distributed
-from asc_core.config import NetworkConfig, Schedule
+from asc_core.config import NetworkConfig, PruningConfig, Schedule
 from asc_core.files import digest
 from asc_core.models import checkpoint
 from asc_core.models.checkpoint import contiguous
@@ -30,6 +30,7 @@ def train(
     masks: bool,
     teacher: Path | None = None,
     frozen_zeros: bool = False,
+    pruning: PruningConfig | None = None,
     last: bool = True,
 ) -> None:
     """Train `network` in place as the parameters of a stage say; an interrupted training of the same job goes on.
@@ -41,7 +42,7 @@ def train(
         UserError: the teacher is missing, or the training fails for a reason that the user can mend.
     """
     tutor = Teacher(checkpoint.load(teacher)[0], params.distillation) if teacher else None
-    job = Job(schedule, params.training, params.augment, seed, masks, tutor, frozen_zeros)
+    job = Job(schedule, params.training, params.augment, seed, masks, tutor, frozen_zeros, pruning)
     key = digest(stage, repr(job), _weights_hash(network), _weights_hash(tutor.network) if tutor else "", store.key())
     journal.metrics({"clips": len(store.rows("train"))})
 

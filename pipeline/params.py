@@ -14,6 +14,7 @@ from asc_core.config import (
     FeatureConfig,
     FetchConfig,
     NetworkConfig,
+    PruningConfig,
     Schedule,
     SyntheticConfig,
     TrainingConfig,
@@ -22,7 +23,6 @@ from asc_core.config import (
 PARAMS = Path("params.yaml")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
-PruneRatio = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
 
@@ -99,10 +99,24 @@ class StudentStage(Section):
     schedule: Schedule
 
 
-class PruneStage(Section):
-    ratio: PruneRatio
-    distil: bool
+class Prune(Section):
+    ratio: Annotated[float, Field(ge=0, lt=1)]
+    rise_epochs: Count
     schedule: Schedule
+
+    @model_validator(mode="after")
+    def _risen(self) -> "Prune":
+        if self.rise_epochs > self.schedule.epochs:
+            raise ValueError(f"rise_epochs: {self.rise_epochs} is more than its {self.schedule.epochs} epochs")
+        return self
+
+    @property
+    def config(self) -> PruningConfig:
+        return PruningConfig(self.ratio, self.rise_epochs)
+
+
+class PruneStage(Prune):
+    distil: bool
 
 
 class QuantizeStage(Section):

@@ -1,6 +1,8 @@
-"""Stage prune: most convolution weights to zero in one shot, then training goes on with the others."""
+"""Stage prune: most convolution weights to zero, before or while training goes on with the others."""
 
-from asc_core.compression import prune as pruning
+import torch
+
+from asc_core.compression.prune import conv_weights
 from asc_core.models import checkpoint
 from asc_core.store import FeatureStore
 from pipeline.fitting import save, train
@@ -14,13 +16,13 @@ def prune(params: Params, journal: Journal, seed: int) -> None:
     """Prune the student of a seed and tune what is left."""
     store, stage = FeatureStore(FEATURES), params.prune
     network, _ = checkpoint.load(model_path(seed, "student"))
-    kept = pruning.prune(network, stage.ratio)
-    print(f"prune@{seed}: {kept} convolution weights kept of {sum(w.numel() for w in pruning.conv_weights(network))}")
     train(
         "prune", network, store, params, journal, seed, stage.schedule,
-        masks=params.student.spec_augment, frozen_zeros=True,
+        masks=params.student.spec_augment, pruning=stage.config,
         teacher=model_path(seed, "teacher") if stage.distil else None,
     )  # fmt: skip
+    weights = torch.cat([weight.flatten() for weight in conv_weights(network)])
+    print(f"prune@{seed}: {weights.count_nonzero()} convolution weights kept of {len(weights)}")
     save(network, params.student.network, store, model_path(seed, "pruned"), journal)
 
 

@@ -1,4 +1,4 @@
-"""Magnitude-based one-shot unstructured pruning of the convolution weights (arXiv 2206.13909, section 2.4)."""
+"""Magnitude-based unstructured pruning of the convolution weights (arXiv 2206.13909, section 2.4)."""
 
 import torch
 from torch import Tensor, nn

@@ -1,8 +1,8 @@
-"""Stage compress of the tables: the large network pruned and quantised, with or without distillation from itself."""
+"""Stage compress of the tables: the large network pruned and quantised, in the ways that the table compares."""
 
-from asc_core.compression import prune as pruning
 from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
+from asc_core.config import PruningConfig
 from asc_core.evaluation import score
 from asc_core.files import write_json
 from asc_core.models import checkpoint
@@ -21,12 +21,12 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     paper, store, path = systems.load(), FeatureStore(FEATURES), trained(systems.VANILLA, seed)
     journal.tags({"table": "compression", "row": variant})
     network, _ = checkpoint.load(path)
-    teacher = path if variant == "with_distillation" else None
+    teacher = None if variant == "without_distillation" else path
+    pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
     label = f"paper {variant}"
-    pruning.prune(network, paper.prune.ratio)
     fit(
         f"{label} prune", network, store, params, journal, seed, paper.prune.schedule,
-        masks=False, teacher=teacher, frozen_zeros=True, last=False,
+        masks=False, teacher=teacher, pruning=pruning, last=False,
     )  # fmt: skip
     quantization.start_quantized_training(network)
     fit(

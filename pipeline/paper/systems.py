@@ -11,15 +11,10 @@ from typing import Annotated
 from pydantic import Field
 
 from asc_core.config import NetworkConfig, Schedule
-from pipeline.params import PruneRatio, Section, check, read_yaml
+from pipeline.params import Prune, Section, check, read_yaml
 
 SETTINGS = Path("pipeline/paper/paper.yaml")
 DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")
-
-
-class Prune(Section):
-    ratio: PruneRatio
-    schedule: Schedule
 
 
 class Quantize(Section):
@@ -56,9 +51,12 @@ def load() -> Paper:
 
 @dataclass(frozen=True)
 class Published:
-    """A published row: overall accuracy and its standard deviation, and accuracy by device where it was given."""
+    """A published row: overall accuracy and its standard deviation, and accuracy by device where it was given.
 
-    accuracy: float
+    No accuracy: the row is this project's own.
+    """
+
+    accuracy: float | None = None
     std: float | None = None
     by_device: tuple[float, ...] = ()
 
@@ -136,4 +134,5 @@ COMPRESSION = {
     VANILLA: ("large + ResNorm, 32 bit", Published(76.3, 0.8)),
     "without_distillation": ("compressed to 8/16 bit", Published(75.1, 0.9)),
     "with_distillation": ("compressed to 8/16 bit, distilled", Published(75.3, 0.8)),
+    "gradual": ("pruned step by step, to 8/16 bit, distilled", Published()),
 }

@@ -57,7 +57,7 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
     lines = []
     for row in rows:
         found, published = row["measured"], row["published_on_tau2020"]
-        spread = f" ±{published['std']}" if published["std"] is not None else ""
+        figures = [published["accuracy"], published["std"]]
         lines.append(
             [
                 row["label"],
@@ -68,7 +68,7 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
                 cell(found["accuracy_seen"]),
                 cell(found["accuracy_unseen"]),
                 *(cell(found["accuracy_by_device"][device]) for device in devices),
-                f"{published['accuracy']}{spread}",
+                " ±".join(str(figure) for figure in figures if figure is not None) or "–",
             ]
         )
     corpus = read_json(CORPUS)["root"].rstrip("/").split("/")[-1]

@@ -24,7 +24,7 @@ def paper(finished, tmp_path_factory) -> Workspace:
         "paper.large_tau=1",
         "paper.cp_resnet_width=4",
         f"paper.schedule={QUICK}",
-        f"paper.prune={{ratio: 0.5, schedule: {QUICK}}}",
+        f"paper.prune={{ratio: 0.5, rise_epochs: 1, schedule: {QUICK}}}",
         f"paper.quantize={{schedule: {QUICK}}}",
     ]
     configure(None, overrides, workspace.folder / systems.SETTINGS, systems.PaperFile)
@@ -40,7 +40,10 @@ def test_every_table_has_its_rows_with_measured_and_published_figures(paper):
     assert [row["system"] for row in table(paper, "networks")] == ["cp_resnet", "bc_resnet"]
     assert [row["system"] for row in table(paper, "normalisation")] == ROWS[2:]
     compression = table(paper, "compression")
-    assert [row["system"] for row in compression] == ["asc_large_resnorm", "without_distillation", "with_distillation"]
+    names = ["asc_large_resnorm", "without_distillation", "with_distillation", "gradual"]
+    assert [row["system"] for row in compression] == names
+    assert compression[2]["published_on_tau2020"]["accuracy"] == 75.3
+    assert compression[3]["published_on_tau2020"]["accuracy"] is None
     small = table(paper, "normalisation")[1]
     assert small["published_on_tau2020"]["accuracy"] == 65.8
     assert small["published_on_tau2020"]["accuracy_by_device"]["s6"] == 58.3

@@ -49,6 +49,7 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         ("seeds=[]", "seeds: "),
         ("features.n_mels=100", "features.n_mels: 100 is not a multiple of 32"),
         ("prune.ratio=1", "prune.ratio: "),
+        ("prune.rise_epochs=99", "prune: rise_epochs: 99 is more than its 12 epochs"),
         ("student.start=teacher", "student.start: teacher needs student.network"),
         ("teacher.schedule={epochs: 1, learning_rate: 0.1, warm_up: 0}", "teacher.schedule.warm_up: unknown key"),
         ("data.expect.audio={sample_rate: 44100}", "data.expect.audio.seconds: missing key"),

@@ -1,4 +1,4 @@
-"""Magnitude-based one-shot pruning."""
+"""Magnitude-based pruning."""
 
 import pytest
 import torch

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from asc_core.config import (
     DistillationConfig,
     FreqMixStyleConfig,
     NetworkConfig,
+    PruningConfig,
     Schedule,
     TrainingConfig,
 )
@@ -156,6 +158,46 @@ def test_frozen_zeros_survive_an_interruption(store, tmp_path):
     fit(resumed, store, job, label="test", state=state)
     fit(whole, store, job, label="test")
     assert same(resumed, whole)
+
+
+def test_weights_go_step_by_step_and_stay_away(store):
+    network, left = fresh(store), []
+    count = sum(weight.numel() for weight in conv_weights(network))
+
+    def look(epoch, metrics):
+        left.append([weight != 0 for weight in conv_weights(network)])
+
+    fit(network, store, replace(JOB, pruning=PruningConfig(0.8, rise_epochs=3)), label="test", on_epoch=look)
+    ratios = [0.8 * (1 - (2 / 3) ** 3), 0.8 * (1 - (1 / 3) ** 3), 0.8, 0.8]
+    assert [sum(int(kept.sum()) for kept in each) for each in left] == [count - round(r * count) for r in ratios]
+    for before, after in pairwise(left):
+        assert all((before_ | ~after_).all() for before_, after_ in zip(before, after, strict=True))
+
+
+def test_a_rise_of_one_epoch_is_pruning_before_the_training(store):
+    before, within = fresh(store), fresh(store)
+    prune(before, 0.6)
+    fit(before, store, replace(JOB, frozen_zeros=True), label="test")
+    fit(within, store, replace(JOB, pruning=PruningConfig(0.6)), label="test")
+    assert same(before, within)
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_what_is_pruned_on_the_way_survives_an_interruption(store, tmp_path, stop):
+    def interrupt(epoch, metrics):
+        if epoch == stop + 1:
+            raise KeyboardInterrupt
+
+    job, state = replace(JOB, pruning=PruningConfig(0.8, rise_epochs=3)), tmp_path / "state"
+    with pytest.raises(KeyboardInterrupt):
+        trained(store, job, state=state, on_epoch=interrupt)
+    assert same(trained(store, job, state=state), trained(store, job))
+
+
+@pytest.mark.parametrize(("ratio", "rise"), [(1.0, 1), (-0.1, 1), (0.5, 0)])
+def test_impossible_pruning_is_an_error(ratio, rise):
+    with pytest.raises(UserError, match="prune: needs 0 <= ratio < 1 and rise_epochs >= 1"):
+        PruningConfig(ratio, rise)
 
 
 def test_the_teacher_changes_the_student_and_stays_as_it_was(store, reference):
