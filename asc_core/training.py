@@ -52,6 +52,20 @@ class Job:
     frozen_zeros: bool = False
     pruning: PruningConfig | None = None
 
+    @property
+    def sparse(self) -> bool:
+        return self.frozen_zeros or self.pruning is not None
+
+    @property
+    def precise_bn(self) -> bool:
+        """Whether statistics are measured anew at the end; those of a sparse network have to be.
+
+        Pruning leaves channels that no longer vary. What a later norm makes of those is their constant, less its
+        running mean, some 300 times over: a mean that is still on its way, or was taken in half precision, is too far
+        off for that.
+        """
+        return self.training.precise_bn or self.sparse
+
 
 def fit_input(network: nn.Module, store: FeatureStore) -> None:
     """Set the input layer of a fresh network from the training split and the frames' rate."""
@@ -113,8 +127,7 @@ def fit(
         torch.manual_seed(_mix(job.seed, epoch) + 1 + distributed.rank())  # dropout
         if job.pruning:
             prune(network, job.pruning.at(epoch))  # what is pruned stays so: zeros are the smallest
-        sparse = job.frozen_zeros or job.pruning
-        zeros = [(p, p != 0) for p in network.parameters() if p.dim() > 1] if sparse else []
+        zeros = [(p, p != 0) for p in network.parameters() if p.dim() > 1] if job.sparse else []
         total = torch.zeros((), device=device)
         for step, (x, labels, devices) in enumerate(batches(store, rows, job.training.batch_size, rng, device)):
             targets = functional.one_hot(labels, len(store.scenes)).float()
@@ -140,7 +153,7 @@ def fit(
         mean_loss = distributed.total(total).item() / steps
         if not math.isfinite(mean_loss):
             raise UserError(f"the loss of {label} is not finite in epoch {epoch + 1}; lower its learning_rate")
-        if job.training.precise_bn and epoch + 1 == job.schedule.epochs:
+        if job.precise_bn and epoch + 1 == job.schedule.epochs:
             plain = batches(store, rows, job.training.batch_size, rng, device)
             measure_statistics(network, (x[distributed.part(len(x))] for x, _, _ in plain))
         metrics = {"loss": mean_loss, "learning_rate": job.schedule.rate(epoch)}

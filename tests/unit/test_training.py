@@ -182,6 +182,15 @@ def test_a_rise_of_one_epoch_is_pruning_before_the_training(store):
     assert same(before, within)
 
 
+@pytest.mark.parametrize(
+    ("sparse", "anew"), [({"pruning": PruningConfig(0.8)}, True), ({"frozen_zeros": True}, True), ({}, False)]
+)
+def test_the_statistics_of_a_sparse_network_are_measured_anew(store, sparse, anew):
+    job = replace(JOB, **sparse)
+    asked_for = replace(job, training=replace(JOB.training, precise_bn=True))
+    assert same(trained(store, job), trained(store, asked_for)) is anew
+
+
 @pytest.mark.parametrize("stop", [1, 3])
 def test_what_is_pruned_on_the_way_survives_an_interruption(store, tmp_path, stop):
     def interrupt(epoch, metrics):
