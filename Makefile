@@ -33,7 +33,7 @@ lint: setup  ## style and types
 	mypy
 
 verdict: setup  ## the pipeline and its gate, compared with the branch main
-	python -m flows.ci
+	python -m tools.ci
 
 ci: lint test verdict  ## all that a pull request is held to
 
@@ -41,10 +41,10 @@ ui: setup  ## MLflow's user interface on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
 
 services: setup  ## an MLflow and a Prefect server on loopback, until interrupted
-	python -m flows.services
+	python -m flows.servers.services
 
 serve: setup  ## a Prefect server and a process that serves the deployments, until interrupted
-	python -m flows.serve
+	python -m flows.servers.serve
 
 deploy: setup  ## register the deployments of prefect.yaml for workers of the process pool local
 	prefect work-pool inspect local >/dev/null 2>&1 || prefect work-pool create local --type process

@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT))  # this clone, whatever is installed
 
 import numpy as np  # noqa: E402
 
-from asc_core.config import FeatureConfig  # noqa: E402
-from asc_core.corpus.audio import read_header, read_samples  # noqa: E402
 from asc_core.corpus.layout import read_corpus  # noqa: E402
+from asc_core.features.audio import read_header, read_samples  # noqa: E402
+from asc_core.features.config import FeatureConfig  # noqa: E402
 
 THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL"))
 TURN = 10  # files that one of the two takes before the other does: alone, each would find its memory as it left it
@@ -38,7 +38,7 @@ def ours(paths: list[str]) -> tuple[float, list[np.ndarray]]:
     """Processor time a file, and the log energies."""
     import torch
 
-    from asc_core.features import LogMel
+    from asc_core.features.log_mel import LogMel
 
     torch.set_num_threads(1)
     log_mel = LogMel(CONFIG)
@@ -108,7 +108,7 @@ def extract_once(corpus: Path, clips: int, workers: int) -> None:
     processor seconds."""
     import resource
 
-    from asc_core.features import extract
+    from asc_core.features.extraction import extract
 
     table = read_corpus(corpus)
     table = table.iloc[np.arange(clips) % len(table)].reset_index(drop=True)

@@ -23,12 +23,13 @@ from threadpoolctl import threadpool_limits
 from asc_core.compression import package
 from asc_core.compression.prune import prune
 from asc_core.compression.quantize import quantize
-from asc_core.config import FeatureConfig, NetworkConfig
 from asc_core.cores import usable_cores
-from asc_core.export import to_onnx
-from asc_core.features import ENERGY_FLOOR
-from asc_core.models import build
-from asc_core.predictor import Predictor
+from asc_core.deploy.onnx import to_onnx
+from asc_core.deploy.predictor import Predictor
+from asc_core.features.config import FeatureConfig
+from asc_core.features.log_mel import ENERGY_FLOOR
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 CONFIG, SECONDS, RATE = FeatureConfig(), 10.0, 44_100
 LABELS = [f"scene{number}" for number in range(10)]

@@ -26,10 +26,10 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from numpy.lib.format import open_memmap  # noqa: E402
 
+from asc_core.features.store import FeatureStore  # noqa: E402
 from asc_core.files import write_json  # noqa: E402
-from asc_core.models import build  # noqa: E402
-from asc_core.store import FeatureStore  # noqa: E402
-from asc_core.training import Job, autocast_dtype, batches, fit, fit_input  # noqa: E402
+from asc_core.models.networks import build  # noqa: E402
+from asc_core.training.loop import Job, autocast_dtype, batches, fit, fit_input  # noqa: E402
 from pipeline import params  # noqa: E402
 
 SECONDS = 10.0  # a clip of the data set

@@ -1,1 +1,1 @@
-"""Prefect flows: when the stages of the pipeline run, never how. DVC decides what is stale; nothing here caches."""
+"""When stages run: Prefect flows at the top, what runs them in `engine`, servers in `servers`. Imports no torch."""

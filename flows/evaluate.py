@@ -5,10 +5,10 @@ import json
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import report
-from flows.execution import RUNNER, Execution
+from flows.engine import report
+from flows.engine.execution import RUNNER, Execution
+from flows.engine.stages import run_command
 from flows.full import prepare
-from flows.stages import run_command
 from pipeline import params
 from pipeline.configure import configure
 
@@ -17,7 +17,7 @@ from pipeline.configure import configure
 def measure(package: str, timeout: float) -> dict:
     """The metrics of a package on the test split of the corpus that is in place."""
     logger = get_run_logger()
-    *_, result = run_command("measure", ["-m", "pipeline.measure", package], logger.info, timeout=timeout)
+    *_, result = run_command("measure", ["-m", "pipeline.release.measure", package], logger.info, timeout=timeout)
     return json.loads(result)
 
 

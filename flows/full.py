@@ -4,10 +4,11 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 
 from asc_core import UserError
-from flows import remote as elsewhere
-from flows import report, server
-from flows.execution import RUNNER, Execution, Number, StageName
-from flows.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
+from flows.engine import remote as elsewhere
+from flows.engine import report
+from flows.engine.execution import RUNNER, Execution, Number, StageName
+from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
+from flows.servers import prefect as server
 from pipeline import params
 from pipeline.configure import configure
 

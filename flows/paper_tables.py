@@ -3,14 +3,15 @@
 from prefect import flow
 
 from asc_core import UserError
-from flows import report, server
-from flows.execution import RUNNER, Execution, Number
+from flows.engine import report
+from flows.engine.execution import RUNNER, Execution, Number
+from flows.engine.stages import StageFailed
 from flows.full import prepare
-from flows.stages import StageFailed
+from flows.servers import prefect as server
 from pipeline import params
 from pipeline.configure import configure
-from pipeline.paper import systems
 from pipeline.paper.paths import EXPERIMENT, REPORTS
+from pipeline.paper.rows import systems
 
 STAGES = "pipeline/paper/dvc.yaml:"
 

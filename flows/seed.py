@@ -5,10 +5,10 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows import remote, report
-from flows.execution import RUNNER, Execution, Number, StageName
+from flows.engine import remote, report
+from flows.engine.execution import RUNNER, Execution, Number, StageName
+from flows.engine.stages import SEED_STAGES, TRAINING_STAGES
 from flows.full import prepare
-from flows.stages import SEED_STAGES, TRAINING_STAGES
 from pipeline import params
 from pipeline.configure import configure
 

@@ -1,1 +1,1 @@
-"""The stages of the pipeline: parameters and files in, one call into asc_core, files and metrics out."""
+"""What turns the library into a pipeline: parameters and files in, calls into asc_core, files and metrics out."""

@@ -8,17 +8,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asc_core import UserError
-from asc_core.config import (
-    AugmentConfig,
-    DistillationConfig,
-    FeatureConfig,
-    FetchConfig,
-    NetworkConfig,
-    PruningConfig,
-    Schedule,
-    SyntheticConfig,
-    TrainingConfig,
-)
+from asc_core.compression.config import PruningConfig
+from asc_core.corpus.config import FetchConfig, SyntheticConfig
+from asc_core.features.config import FeatureConfig
+from asc_core.models.config import NetworkConfig
+from asc_core.training.config import AugmentConfig, DistillationConfig, Schedule, TrainingConfig
 
 PARAMS = Path("params.yaml")
 

@@ -11,10 +11,11 @@ import pytest
 from filelock import FileLock
 from workspace import TINY, Workspace
 
-from asc_core.config import FeatureConfig, SyntheticConfig
+from asc_core.corpus.config import SyntheticConfig
 from asc_core.corpus.synthetic import render
+from asc_core.features.config import FeatureConfig
+from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
-from asc_core.store import FeatureStore
 
 SCENES = ("bus", "park", "tram")
 BANDS, FRAMES = 32, 24

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from asc_core.compression.prune import prune
 from asc_core.compression.quantize import quantize
-from asc_core.config import NetworkConfig
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 
 def randomize_norms(network: nn.Module) -> nn.Module:

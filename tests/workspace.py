@@ -11,6 +11,7 @@ PARTS = (
     "asc_core",
     "pipeline",
     "flows",
+    "tools",
     "dvc.yaml",
     "params.yaml",
     "prefect.toml",

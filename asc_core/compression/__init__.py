@@ -1,1 +1,1 @@
-"""From a trained network to one that fits the device: pruning, quantisation, size accounting, packaging."""
+"""From a trained network to one that fits the device: pruning, quantisation, size accounts, rules, the package."""

@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from asc_core.compression.quantize import deploy
-from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
 from asc_core.files import replacing
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 from asc_core.models.norm import GlobalFreqNorm
 
 MAGIC = b"ASC1"

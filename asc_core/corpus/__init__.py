@@ -1,1 +1,4 @@
-"""Corpora in the layout of TAU Urban Acoustic Scenes 2020 Mobile: read them, render one, fetch the real one."""
+"""Which clips there are: read a corpus, render one, fetch TAU Urban Acoustic Scenes 2020 Mobile.
+
+Not what is in their sound (`features`).
+"""

@@ -63,9 +63,3 @@ def read_corpus(root: Path) -> pd.DataFrame:
         for split, path in SPLITS.items()
     ]
     return pd.concat(splits, ignore_index=True).merge(meta, on="filename", how="left", validate="many_to_one")
-
-
-def unseen_devices(clips: pd.DataFrame) -> list[str]:
-    """The devices of the test split that the training split does not have, sorted."""
-    devices = {split: set(rows["device"].dropna()) for split, rows in clips.groupby("split")}
-    return sorted(devices.get("test", set()) - devices.get("train", set()))

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asc_core.config import FetchConfig
 from asc_core.corpus.archives import extract
+from asc_core.corpus.config import FetchConfig
 from asc_core.corpus.transfer import TIMEOUT, Cancelled, Progress, download, md5_of, size_of
 from asc_core.errors import UserError
 from asc_core.files import read_json, write_json

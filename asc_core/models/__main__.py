@@ -1,8 +1,9 @@
 """Print the published systems with what they cost: `python -m asc_core.models`."""
 
-from asc_core.config import FeatureConfig, NetworkConfig
-from asc_core.models import build
+from asc_core.features.config import FeatureConfig
+from asc_core.models.config import NetworkConfig
 from asc_core.models.macs import macs
+from asc_core.models.networks import build
 from asc_core.models.receptive_field import receptive_field
 
 SYSTEMS = {

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
 from asc_core.files import replacing
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 
 def save(path: Path, network: nn.Module, config: NetworkConfig, labels: list[str], **more: Any) -> None:

@@ -1,1 +1,1 @@
-"""The tables and the figure of the publications, rebuilt on whatever corpus is configured."""
+"""The tables and the figure of the publications, a pipeline of its own."""

@@ -28,7 +28,8 @@ from misbehaving_server import MisbehavingServer, first, seeded
 
 import asc_core
 from asc_core.corpus import tau2020, transfer
-from asc_core.corpus.tau2020 import FetchConfig, fetch
+from asc_core.corpus.config import FetchConfig
+from asc_core.corpus.tau2020 import fetch
 from asc_core.errors import UserError
 
 TOP = "TAU-urban-acoustic-scenes-2020-mobile-development"

@@ -17,8 +17,8 @@ from asc_core.corpus.layout import SPLITS, read_corpus
 from asc_core.files import write_json
 from pipeline.params import Bounds, ExpectAudio, ExpectCounts, Params, SplitSizes, load
 from pipeline.paths import CLIPS, CORPUS, DATA_DOCS, VALIDATION
-from pipeline.tracking import Journal
-from pipeline.validate import COLUMNS, INDEX, check, inspect, suite, tables, validate, verdict
+from pipeline.runtime.journal import Journal
+from pipeline.stages.validate import COLUMNS, INDEX, check, inspect, suite, tables, validate, verdict
 
 RATE, SECONDS = 44_100, 0.5
 META = "meta.csv"

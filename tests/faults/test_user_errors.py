@@ -49,7 +49,7 @@ def test_a_sound_corpus_passes(workspace):
 def test_a_misspelt_key(workspace):
     path = workspace.folder / "params.yaml"
     path.write_text(path.read_text().replace("    unseen_devices: [s4, s5, s6]", "    unsen_devices: [s4, s5, s6]"))
-    done = workspace.run("python", "-m", "pipeline.validate", check=False)
+    done = workspace.run("python", "-m", "pipeline.stages.validate", check=False)
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
         "validate: error: params.yaml: data.expect.unseen_devices: missing key; "
@@ -71,7 +71,7 @@ def test_an_empty_corpus(workspace):
 def test_a_folder_that_is_no_corpus(workspace):
     shutil.rmtree(workspace.folder / "recordings")
     (workspace.folder / "recordings").mkdir()
-    done = workspace.run("python", "-m", "pipeline.download", check=False)
+    done = workspace.run("python", "-m", "pipeline.stages.download", check=False)
     assert done.returncode == 1
     assert done.stdout.startswith("download: error: recordings/meta.csv: no such file")
 
@@ -98,7 +98,7 @@ def test_a_clip_that_breaks_after_validation(workspace):
     samples, rate = soundfile.read(path)
     samples[100] = float("nan")
     soundfile.write(path, samples, rate, subtype="FLOAT")
-    done = workspace.run("python", "-m", "pipeline.extract_features", check=False)
+    done = workspace.run("python", "-m", "pipeline.stages.extract_features", check=False)
     assert done.returncode == 1
     told = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(told) == 1 and path.name in told[0] and "not finite" in told[0]

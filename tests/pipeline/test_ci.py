@@ -19,7 +19,7 @@ def workspace(finished, tmp_path):
 
 
 def last_line(workspace, **environment: str) -> tuple[int, str]:
-    done = workspace.run("python", "-m", "flows.ci", check=False, **environment)
+    done = workspace.run("python", "-m", "tools.ci", check=False, **environment)
     return done.returncode, done.stdout.strip().splitlines()[-1]
 
 

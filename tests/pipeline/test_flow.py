@@ -14,8 +14,8 @@ import pytest
 import yaml
 from workspace import ROOT, Workspace
 
-from flows import server
-from flows.stages import Outcome, StageFailed, end_all, end_trees, reason, run_command, run_stage, status
+from flows.engine.stages import Outcome, StageFailed, end_all, end_trees, reason, run_command, run_stage, status
+from flows.servers import prefect as server
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def served(finished, tmp_path_factory):
     url = f"http://127.0.0.1:{port}/api"
     workspace.environment["PREFECT_API_URL"] = url
     serving = subprocess.Popen(
-        [sys.executable, "-m", "flows.serve"],
+        [sys.executable, "-m", "flows.servers.serve"],
         cwd=workspace.folder,
         env=workspace.environment,
         stdin=subprocess.DEVNULL,
@@ -128,7 +128,7 @@ def test_a_package_is_evaluated_device_by_device(served):
 
 
 def test_links_lead_to_an_mlflow_that_is_a_server(tmp_path, monkeypatch):
-    from flows import report
+    from flows.engine import report
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@mlflow.example.org/base/")
@@ -144,7 +144,7 @@ def test_links_lead_to_an_mlflow_that_is_a_server(tmp_path, monkeypatch):
 def test_parameters_of_every_deployment_are_explained_in_prefect():
     from prefect.utilities.callables import parameter_schema
 
-    from flows import serve
+    from flows.servers import serve
 
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert set(serve.SERVED) == {each["name"] for each in deployments}
@@ -178,7 +178,7 @@ def test_a_stage_that_takes_too_long_is_ended_with_its_children(finished, tmp_pa
 
 
 def test_what_dvc_did_is_read_from_its_output():
-    assert status(["Running stage 'gate':", "> python -m pipeline.gate"]) == "ran"
+    assert status(["Running stage 'gate':", "> python -m pipeline.stages.gate"]) == "ran"
     assert status(["Stage 'prune@0' is cached - skipping run, checking out outputs"]) == "restored"
     assert status(["Stage 'gate' didn't change, skipping"]) == "unchanged"
 

@@ -21,10 +21,10 @@ import yaml
 from filelock import FileLock
 from workspace import Workspace
 
-from flows import server
-from flows.stages import end_trees
-from flows.workspace import holder
-from pipeline.tracking import JOURNALS
+from flows.engine.stages import end_trees
+from flows.engine.workspace import holder
+from flows.servers import prefect as server
+from pipeline.runtime.journal import JOURNALS
 
 LONG = "teacher.schedule={epochs: 5000, learning_rate: 0.02}"
 AUTHOR = "-c user.name=t -c user.email=t@example.org"
@@ -89,7 +89,7 @@ def workspace(finished, tmp_path):
 
 def test_a_workspace_is_held_by_one_run_and_given_back_by_one_that_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = "import sys, time; from flows.workspace import held\n"
+    code = "import sys, time; from flows.engine.workspace import held\n"
     code += "with held(sys.argv[1], sys.argv[1], print): print('in', flush=True); time.sleep(float(sys.argv[2]))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
 
@@ -112,7 +112,7 @@ def test_a_workspace_is_held_by_one_run_and_given_back_by_one_that_is_killed(tmp
 
 
 def test_a_run_that_works_for_the_holder_shares_its_workspace(tmp_path, monkeypatch):
-    from flows.workspace import held
+    from flows.engine.workspace import held
 
     monkeypatch.chdir(tmp_path)
     with held("asc", "17", print) as alone, held("seed", "18", print, lent_by="17") as shared:
@@ -129,7 +129,7 @@ def test_a_stage_does_not_outlive_a_killed_dvc(workspace):
         # A shell that stays between DVC and the stage as long as the stage runs, as Debian's does.
         training = start(workspace, "dvc", "repro", "--single-item", "train_teacher@0", SHELL="/bin/sh")
         until(in_training(workspace, before), 120, "training")
-        until(lambda: any("pipeline.sync" in command for command in working(workspace)), 30, "a sender")
+        until(lambda: any("pipeline.release.sync" in command for command in working(workspace)), 30, "a sender")
         training.kill()
         training.wait()
         until_left(workspace, 30, "the stage's end")
@@ -147,15 +147,15 @@ def test_a_clone_at_another_commit_refuses_a_seed_in_one_line(workspace):
     commit = workspace.run("git", "rev-parse", "HEAD").stdout
     told = workspace.run("python", "-c", code).stdout
     assert told == f"this clone is at commit {commit:.10}, the run at 0000000000; check out the same\n"
-    with open(workspace.folder / "pipeline/train_teacher.py", "a") as file:
+    with open(workspace.folder / "pipeline/stages/train_teacher.py", "a") as file:
         file.write("# changed\n")
     told = workspace.run("python", "-c", code).stdout
-    assert told.startswith("remote: the code is not as committed (pipeline/train_teacher.py); commit it")
+    assert told.startswith("remote: the code is not as committed (pipeline/stages/train_teacher.py); commit it")
     assert (workspace.folder / "params.yaml").read_text() == before
 
 
 def test_a_package_is_measured_as_the_pipeline_measured_it(workspace):
-    result = json.loads(workspace.run("python", "-m", "pipeline.measure", "models/0/quantized.asc").stdout)
+    result = json.loads(workspace.run("python", "-m", "pipeline.release.measure", "models/0/quantized.asc").stdout)
     seed = json.loads((workspace.folder / "reports/seeds/0.json").read_text())["quantized"]
     assert {key: result[key] for key in seed} == seed
 
@@ -163,7 +163,7 @@ def test_a_package_is_measured_as_the_pipeline_measured_it(workspace):
 def test_a_package_for_other_features_is_refused(workspace):
     workspace.configure("features.n_mels=64")
     workspace.ran("extract_features")
-    done = workspace.run("python", "-m", "pipeline.measure", "models/0/quantized.asc", check=False)
+    done = workspace.run("python", "-m", "pipeline.release.measure", "models/0/quantized.asc", check=False)
     assert done.returncode == 1
     assert done.stdout.startswith("measure: error: models/0/quantized.asc: made for the features {")
 

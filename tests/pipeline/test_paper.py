@@ -8,7 +8,7 @@ from workspace import Workspace
 
 from asc_core import UserError
 from pipeline.configure import configure
-from pipeline.paper import systems
+from pipeline.paper.rows import systems
 from pipeline.params import check, read_yaml
 
 ROWS = ["cp_resnet", "bc_resnet", "asc_small_none", "asc_small_resnorm", "asc_large_resnorm"]
@@ -68,7 +68,7 @@ def test_the_tables_are_no_part_of_the_main_job(paper):
 
 
 def test_the_runs_can_be_grouped_by_table_row_and_seed(paper):
-    paper.run("python", "-m", "pipeline.sync")
+    paper.run("python", "-m", "pipeline.release.sync")
     tagged = [run.data.tags for run in runs(paper) if run.data.tags.get("row") == "asc_small_resnorm"]
     assert [(tags["table"], tags["seed"]) for tags in tagged] == [("normalisation", "0")]
 
@@ -81,6 +81,6 @@ def test_settings_are_as_strict_as_the_parameters(tmp_path):
 
 
 def test_an_unknown_row_is_told_with_the_known_ones(paper):
-    done = paper.run("python", "-m", "pipeline.paper.train", "--system", "asc_tiny", "--seed", "0", check=False)
+    done = paper.run("python", "-m", "pipeline.paper.stages.train", "--system", "asc_tiny", "--seed", "0", check=False)
     assert done.returncode == 1
     assert "unknown name 'asc_tiny', known are cp_resnet, bc_resnet" in done.stdout

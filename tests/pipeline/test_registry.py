@@ -19,14 +19,14 @@ from typer.testing import CliRunner
 
 import asc_core
 from asc_core.compression import package
-from asc_core.config import FeatureConfig
-from asc_core.corpus.audio import to_mono
-from asc_core.features import LogMel, fit_length
-from flows.stages import end_trees
-from pipeline import registry, sync
-from pipeline.card import model_card
-from pipeline.reporting import median_seed
-from pipeline.tracking import Journal
+from asc_core.features.audio import to_mono
+from asc_core.features.config import FeatureConfig
+from asc_core.features.log_mel import LogMel, fit_length
+from flows.engine.stages import end_trees
+from pipeline.release import registry, sync
+from pipeline.reporting.card import model_card
+from pipeline.reporting.tables import median_seed
+from pipeline.runtime.journal import Journal
 
 PARAMS = {"tracking": {"experiment": "registry"}}
 
@@ -152,7 +152,7 @@ def here(finished, tmp_path, monkeypatch):
 def hand_over(folder: Path, mean: float, features: str | None = None) -> Journal:
     """What the gate writes for a model of three seeds with that mean accuracy."""
     journal = Journal("gate", None, PARAMS)
-    parts = ["models/0/quantized.asc", "reports/model_card.md", "pipeline/served.py", "asc_core"]
+    parts = ["models/0/quantized.asc", "reports/model_card.md", "pipeline/release/shipped/served.py", "asc_core"]
     accuracy = {"mean": mean, "std": 1.0, "n": 3}
     features = features or versions(folder)["1"].tags["features"]
     journal.model(
@@ -249,21 +249,21 @@ def test_a_model_waits_for_a_server_that_is_down(here, monkeypatch, capsys):
 
 def test_a_gate_that_runs_again_registers_nothing_new_and_one_that_fails_nothing(finished, tmp_path):
     workspace = finished.copy(tmp_path / "project")
-    assert workspace.run("python", "-m", "pipeline.gate").returncode == 0
+    assert workspace.run("python", "-m", "pipeline.stages.gate").returncode == 0
     assert set(versions(workspace.folder)) == {"1"}
     client(workspace.folder).delete_registered_model("asc")
     workspace.configure("gates.accuracy=100")
-    assert workspace.run("python", "-m", "pipeline.gate", check=False).returncode == 1
+    assert workspace.run("python", "-m", "pipeline.stages.gate", check=False).returncode == 1
     assert versions(workspace.folder) == {}
     assert not list(workspace.folder.glob(".state/tracking/*/artifacts/*/*"))
     assert "| at least 100.0 | MISSED |" in (workspace.folder / "reports/model_card.md").read_text()
 
 
 def test_mistakes_are_one_line(here, finished):
-    done = finished.run("python", "-m", "pipeline.registry", "promote", "7", check=False)
+    done = finished.run("python", "-m", "pipeline.release.registry", "promote", "7", check=False)
     assert done.returncode == 1
     assert done.stdout == (
-        "registry: error: asc has no version 7; `python -m pipeline.registry show` lists those there are\n"
+        "registry: error: asc has no version 7; `python -m pipeline.release.registry show` lists those there are\n"
     )
     client(here).delete_registered_model("asc")
     code, told = command("rollback")
@@ -306,7 +306,7 @@ def answers(url: str) -> bool:
 
 
 def test_what_is_served_needs_nothing_of_the_pipeline():
-    assert {name.split(".")[0] for name in imported("pipeline.served")} == {"asc_core"}
+    assert {name.split(".")[0] for name in imported("pipeline.release.shipped.served")} == {"asc_core"}
 
 
 def ask(url: str, *clips: tuple[np.ndarray, int]) -> httpx.Response:

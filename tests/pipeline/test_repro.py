@@ -121,7 +121,7 @@ def test_a_model_over_its_budget_fails_the_run_and_leaves_the_reports(workspace)
 )
 def test_each_gate_can_fail(limit, missed, workspace):
     workspace.configure(f"gates.{limit}")
-    done = workspace.run("python", "-m", "pipeline.gate", check=False)
+    done = workspace.run("python", "-m", "pipeline.stages.gate", check=False)
     assert done.returncode == 1
     assert f"gate: error: {missed}" in done.stdout
 
@@ -133,7 +133,7 @@ def test_a_killed_training_goes_on_where_it_was(finished, tmp_path):
     import subprocess
 
     training = subprocess.Popen(
-        ["python", "-m", "pipeline.train_teacher", "--seed", "0"],
+        ["python", "-m", "pipeline.stages.train_teacher", "--seed", "0"],
         cwd=workspace.folder,
         env={**workspace.environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -145,11 +145,11 @@ def test_a_killed_training_goes_on_where_it_was(finished, tmp_path):
             training.send_signal(signal.SIGKILL)
             break
     training.wait()
-    done = workspace.run("python", "-m", "pipeline.train_teacher", "--seed", "0")
+    done = workspace.run("python", "-m", "pipeline.stages.train_teacher", "--seed", "0")
     assert "continues after epoch" in done.stdout
     assert "epoch 40/40" in done.stdout
     resumed = (workspace.folder / "models/0/teacher.safetensors").read_bytes()
-    workspace.run("python", "-m", "pipeline.train_teacher", "--seed", "0")
+    workspace.run("python", "-m", "pipeline.stages.train_teacher", "--seed", "0")
     assert (workspace.folder / "models/0/teacher.safetensors").read_bytes() == resumed
 
 
@@ -198,7 +198,7 @@ def test_a_journal_that_is_sent_again_doubles_nothing(workspace):
     before = {run.info.run_id: run.data.metrics for run in runs(workspace)}
     for note in workspace.folder.glob(".state/tracking/*/*.sent"):
         note.unlink()
-    workspace.run("python", "-m", "pipeline.sync")
+    workspace.run("python", "-m", "pipeline.release.sync")
     assert {run.info.run_id: run.data.metrics for run in runs(workspace)} == before
     from mlflow import MlflowClient
 

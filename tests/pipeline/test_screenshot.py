@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from asc_core import UserError
-from pipeline import sync
-from pipeline.reporting import over_seeds
-from pipeline.tracking import Journal, flat
+from pipeline.release import sync
+from pipeline.reporting.tables import over_seeds
+from pipeline.runtime.journal import Journal, flat
 
 PARAMS = {"tracking": {"experiment": "asc"}, "seeds": [0, 1]}
 
@@ -33,7 +33,7 @@ def run_of(seeds: list[int]) -> None:
 
 
 def test_one_seed_is_nothing_to_compare(here):
-    from flows.screenshot import screenshot
+    from tools.screenshot import screenshot
 
     run_of([0])
     with pytest.raises(UserError, match="evaluated two seeds"):
@@ -43,7 +43,7 @@ def test_one_seed_is_nothing_to_compare(here):
 @pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs Chromium and its driver")
 def test_two_seeds_are_compared(here):
     pytest.importorskip("selenium", reason="needs Selenium, the extra `browser`")
-    from flows.screenshot import screenshot
+    from tools.screenshot import screenshot
 
     run_of([0, 1])
     picture = screenshot(here, "asc")

@@ -34,7 +34,7 @@ def test_services_start_and_stop_together(tmp_path):
         "PREFECT_HOME": str(tmp_path / "prefect"),
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.services"],
+        [sys.executable, "-m", "flows.servers.services"],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -62,7 +62,7 @@ def test_services_start_and_stop_together(tmp_path):
 def test_services_are_of_this_machine(tmp_path):
     (tmp_path / "prefect.toml").write_text((ROOT / "prefect.toml").read_text())
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://mlflow.example:5000"}
-    command = [sys.executable, "-m", "flows.services"]
+    command = [sys.executable, "-m", "flows.servers.services"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("services: error: MLFLOW_TRACKING_URI is http://mlflow.example:5000")

@@ -5,7 +5,7 @@ import json
 import pytest
 from workspace import Workspace
 
-STAGE = ("-m", "pipeline.train_teacher", "--seed", "0")
+STAGE = ("-m", "pipeline.stages.train_teacher", "--seed", "0")
 OF_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 

@@ -11,9 +11,10 @@ import yaml
 
 from asc_core import UserError
 from asc_core.compression import package
-from asc_core.config import NetworkConfig
 from asc_core.files import read_json
-from pipeline import submission, submit
+from asc_core.models.config import NetworkConfig
+from pipeline.challenge import dcase2021 as submit
+from pipeline.challenge import dcase2021_format as submission
 
 LABEL = "Kim_QTI_task1a_2"
 ABOUT = f"""\
@@ -79,7 +80,7 @@ def meta(folder) -> dict:
 
 
 def test_the_package_holds_what_the_pipeline_has_measured(finished, about, tmp_path):
-    done = finished.run("python", "-m", "pipeline.submit", str(about), "--out", str(tmp_path / "out"))
+    done = finished.run("python", "-m", "pipeline.challenge.dcase2021", str(about), "--out", str(tmp_path / "out"))
     assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / f"{LABEL}.zip")
     predictions = pd.read_parquet(finished.folder / "data/predictions/0.parquet")
     expected = predictions[predictions["model"] == "quantized"].set_index("filename")
@@ -186,7 +187,7 @@ def test_what_the_user_says_is_held_to_the_format(old, new, told, here, about, t
 
 
 def test_a_mistake_is_one_line_of_the_command(finished, tmp_path):
-    done = finished.run("python", "-m", "pipeline.submit", str(tmp_path / "absent.yaml"), check=False)
+    done = finished.run("python", "-m", "pipeline.challenge.dcase2021", str(tmp_path / "absent.yaml"), check=False)
     assert done.returncode == 1
     assert (
         done.stdout.startswith(f"submit: error: {tmp_path}/absent.yaml: no such file") and done.stdout.count("\n") == 1

@@ -1,7 +1,7 @@
 """Journals and their way into MLflow."""
 
-from pipeline import sync
-from pipeline.tracking import Journal
+from pipeline.release import sync
+from pipeline.runtime.journal import Journal
 
 PARAMS = {"tracking": {"experiment": "journals"}, "seeds": [0]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from workspace import Workspace
 
-from flows.services import mlflow_server
+from flows.servers.services import mlflow_server
 
 BACKLOG, NAMES = 100, 300  # a journal that takes the sender seconds, so that there is a middle to kill the server in
 
@@ -85,7 +85,7 @@ def train(workspace: Workspace, epochs: int) -> subprocess.Popen[str]:
 def report(workspace: Workspace, stage: str, steps: int, names: int) -> None:
     """Have a stage report `names` metrics at each of `steps` steps."""
     code = (
-        "from pipeline.tracking import Journal\n"
+        "from pipeline.runtime.journal import Journal\n"
         f"journal = Journal({stage!r}, 0, {{'tracking': {{'experiment': 'asc'}}, 'seeds': [0]}})\n"
         f"for step in range({steps}):\n"
         f"    journal.metrics({{f'm{{name}}': step for name in range({names})}}, step=step)\n"
@@ -100,10 +100,10 @@ def test_a_server_that_is_down_from_the_start_costs_nothing(workspace, server):
     training = train(workspace, epochs=2)
     output, _ = training.communicate()
     assert training.returncode == 0, output
-    refused = workspace.run("python", "-m", "pipeline.sync", check=False)
+    refused = workspace.run("python", "-m", "pipeline.release.sync", check=False)
     assert refused.returncode == 1
     assert f"MLflow at {down} does not answer" in refused.stdout
-    workspace.run("python", "-m", "pipeline.sync", MLFLOW_TRACKING_URI=up)
+    workspace.run("python", "-m", "pipeline.release.sync", MLFLOW_TRACKING_URI=up)
     assert server.history("quantize@0")["loss"] == [1, 2]
     with sqlite3.connect(server.folder / "mlflow.db") as store:  # the next tests look for the run of theirs
         store.execute("UPDATE runs SET name = 'first' WHERE name = 'quantize@0'")
@@ -113,12 +113,12 @@ def test_a_server_that_never_answers_is_given_up(workspace, server):
     report(workspace, "silent", steps=1, names=1)
     server.signal(signal.SIGSTOP)
     try:
-        done = workspace.run("python", "-m", "pipeline.sync", check=False, MLFLOW_HTTP_REQUEST_TIMEOUT="1")
+        done = workspace.run("python", "-m", "pipeline.release.sync", check=False, MLFLOW_HTTP_REQUEST_TIMEOUT="1")
     finally:
         server.signal(signal.SIGCONT)
     assert done.returncode == 1
     assert "does not answer" in done.stdout
-    workspace.run("python", "-m", "pipeline.sync")
+    workspace.run("python", "-m", "pipeline.release.sync")
     assert server.history("silent") == {"m0": [0]}
 
 
@@ -138,6 +138,6 @@ def test_a_server_that_is_killed_in_the_middle_costs_nothing(workspace, server):
     assert training.returncode == 0, output
 
     server.start()
-    workspace.run("python", "-m", "pipeline.sync")
+    workspace.run("python", "-m", "pipeline.release.sync")
     assert server.history("backlog") == {f"m{name}": list(range(BACKLOG)) for name in range(NAMES)}
     assert server.history("quantize@0")["loss"] == list(range(1, 61))

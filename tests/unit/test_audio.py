@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asc_core.corpus.audio import BLOCK, read_header, read_samples, sample_problem
 from asc_core.errors import UserError
+from asc_core.features.audio import BLOCK, read_header, read_samples, sample_problem
 
 
 def tone(seconds: float, rate: int, frequency: float = 440) -> np.ndarray:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from asc_core.augment import augment, device_transfer, freq_mixstyle, mixup, spec_augment, time_roll
-from asc_core.config import AugmentConfig, DeviceTransferConfig, FreqMixStyleConfig, SpecAugmentConfig
 from asc_core.errors import UserError
+from asc_core.training.augmentation import augment, device_transfer, freq_mixstyle, mixup, spec_augment, time_roll
+from asc_core.training.config import AugmentConfig, DeviceTransferConfig, FreqMixStyleConfig, SpecAugmentConfig
 
 
 def seeded(seed: int = 0) -> torch.Generator:

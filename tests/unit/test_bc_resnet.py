@@ -5,10 +5,10 @@ import torch
 from networks import randomize_norms
 from torch import nn
 
-from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
-from asc_core.models import build
 from asc_core.models.bc_resnet import BCBlock
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 
 def parameters(network: nn.Module) -> int:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from test_networks import small
 
-from asc_core.config import NetworkConfig
-from asc_core.models import build
 from asc_core.models.bc_resnet import BCBlock
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import torch
 from test_networks import small
 from torch import nn
 
-from asc_core.config import NetworkConfig
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
 from asc_core.models.cp_resnet import BasicBlock, CPResNet
+from asc_core.models.networks import build
 
 
 def kernels(network: nn.Module) -> list[int]:

@@ -7,7 +7,8 @@ import torch
 from sklearn.metrics import log_loss
 from torch import nn
 
-from asc_core.evaluation import measure, predict
+from asc_core.evaluation.metrics import measure
+from asc_core.models.inference import predict
 
 CLIPS = pd.DataFrame(
     [

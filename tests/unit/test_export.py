@@ -11,10 +11,11 @@ import torch
 from networks import deployed
 
 from asc_core.compression.quantize import QuantConv2d
-from asc_core.config import FeatureConfig, NetworkConfig
+from asc_core.deploy.onnx import to_int8, to_onnx
 from asc_core.errors import UserError
-from asc_core.export import to_int8, to_onnx
-from asc_core.frontend import Frontend
+from asc_core.features.config import FeatureConfig
+from asc_core.features.frontend import Frontend
+from asc_core.models.config import NetworkConfig
 
 LABELS = ["bus", "park", "tram"]
 DESCRIPTION = {"labels": LABELS, "features": {"config": asdict(FeatureConfig(n_mels=64)), "seconds": 0.9}, "seed": 3}

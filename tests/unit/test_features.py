@@ -11,12 +11,13 @@ import pytest
 import soundfile
 import torch
 
-from asc_core.config import FeatureConfig
-from asc_core.corpus.audio import read_samples
 from asc_core.corpus.layout import read_corpus
 from asc_core.errors import UserError
-from asc_core.features import ENERGY_FLOOR, LogMel, extract, fit_length
-from asc_core.store import FeatureStore
+from asc_core.features.audio import read_samples
+from asc_core.features.config import FeatureConfig
+from asc_core.features.extraction import extract
+from asc_core.features.log_mel import ENERGY_FLOOR, LogMel, fit_length
+from asc_core.features.store import FeatureStore
 
 PUBLISHED = FeatureConfig()
 SMALL = FeatureConfig(n_mels=32)

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from asc_core.corpus.layout import read_corpus, unseen_devices
+from asc_core.corpus.layout import read_corpus
 from asc_core.errors import UserError
+from asc_core.features.clips import unseen_devices
 
 META = """filename\tscene_label\tidentifier\tsource_label
 audio/bus-lyon-1-0-a.wav\tbus\tlyon-1\ta

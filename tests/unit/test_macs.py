@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from asc_core.compression.quantize import quantize, start_quantized_training
-from asc_core.config import NetworkConfig
-from asc_core.models import build
 from asc_core.models.bc_resnet import BCBlock
+from asc_core.models.config import NetworkConfig
 from asc_core.models.macs import macs
+from asc_core.models.networks import build
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from torch import nn
 
 from asc_core.compression import package
 from asc_core.compression.quantize import QuantConv2d, deploy, quantize, start_quantized_training
-from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
-from asc_core.models import NETWORKS, __main__, build, checkpoint
+from asc_core.models import __main__, checkpoint
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import NETWORKS, build
 from asc_core.models.norm import NORMS
-from asc_core.training import fit_input
+from asc_core.training.loop import fit_input
 
 SMALL = {"bc_resnet_asc": {"tau": 1}, "bc_resnet": {"tau": 1}, "cp_resnet": {"width": 8}}
 

@@ -16,9 +16,9 @@ from torch import nn
 from asc_core.compression import package
 from asc_core.compression.prune import prune
 from asc_core.compression.quantize import deploy, quantize
-from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 LABELS = ["bus", "park", "tram"]
 CONFIG = NetworkConfig()

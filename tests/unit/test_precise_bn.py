@@ -7,8 +7,8 @@ import torch
 from test_training import JOB, trained
 from torch import nn
 
-from asc_core.precise_bn import measure_statistics
-from asc_core.training import batches
+from asc_core.training.loop import batches
+from asc_core.training.precise_bn import measure_statistics
 
 
 def test_the_statistics_are_the_plain_mean_over_the_batches():

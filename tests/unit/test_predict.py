@@ -16,15 +16,16 @@ import soundfile
 import torch
 from networks import deployed
 
+from asc_core.cli import main
 from asc_core.compression import package, size
-from asc_core.config import FeatureConfig, NetworkConfig
 from asc_core.corpus.layout import read_corpus
-from asc_core.evaluation import predict as evaluate
-from asc_core.features import extract
-from asc_core.frontend import Frontend
-from asc_core.predict import main
-from asc_core.predictor import Engine, Predictor
-from asc_core.store import FeatureStore
+from asc_core.deploy.predictor import Engine, Predictor
+from asc_core.features.config import FeatureConfig
+from asc_core.features.extraction import extract
+from asc_core.features.frontend import Frontend
+from asc_core.features.store import FeatureStore
+from asc_core.models.config import NetworkConfig
+from asc_core.models.inference import predict as evaluate
 
 LABELS = ["bus", "park", "[bold]tram"]  # a table shows the last one as it is
 SECONDS = 0.5
@@ -254,7 +255,7 @@ class Blocker:
         if name.partition(".")[0] in sys.argv[1].split(","):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
-from asc_core.predict import main
+from asc_core.cli import main
 main(sys.argv[2:])
 """
 

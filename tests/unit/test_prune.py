@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from asc_core.compression.prune import conv_weights, prune
-from asc_core.config import NetworkConfig
 from asc_core.errors import UserError
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 
 def network(tau=1):

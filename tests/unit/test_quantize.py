@@ -9,11 +9,12 @@ from torch import nn
 
 from asc_core.compression.prune import conv_weights, prune
 from asc_core.compression.quantize import Affine, FakeQuantize, QuantConv2d, deploy, quantize, start_quantized_training
-from asc_core.config import AugmentConfig, NetworkConfig, Schedule, TrainingConfig
 from asc_core.errors import UserError
-from asc_core.evaluation import predict
-from asc_core.models import build
-from asc_core.training import Job, fit, fit_input
+from asc_core.models.config import NetworkConfig
+from asc_core.models.inference import predict
+from asc_core.models.networks import build
+from asc_core.training.config import AugmentConfig, Schedule, TrainingConfig
+from asc_core.training.loop import Job, fit, fit_input
 
 JOB = Job(Schedule(5, 0.05), TrainingConfig(16, precision="float32"), AugmentConfig(0.3, 0), seed=0)
 

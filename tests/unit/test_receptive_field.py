@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from asc_core.config import NetworkConfig
-from asc_core.models import build
 from asc_core.models.bc_resnet import BCBlock
+from asc_core.models.config import NetworkConfig
 from asc_core.models.cp_resnet import CPResNet
+from asc_core.models.networks import build
 from asc_core.models.receptive_field import receptive_field
 
 

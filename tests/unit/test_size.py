@@ -7,8 +7,8 @@ from asc_core.compression.prune import prune
 from asc_core.compression.quantize import quantize
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT, Limit, limits
 from asc_core.compression.size import TensorSize, account, as_json, totals
-from asc_core.config import NetworkConfig
-from asc_core.models import build
+from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import build
 
 
 def small() -> nn.Sequential:

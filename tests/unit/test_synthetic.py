@@ -14,7 +14,8 @@ from scipy.signal import stft
 
 from asc_core import UserError
 from asc_core.corpus import synthetic
-from asc_core.corpus.synthetic import SyntheticConfig, devices, plan, render, scenes, sounds
+from asc_core.corpus.config import SyntheticConfig
+from asc_core.corpus.synthetic import devices, plan, render, scenes, sounds
 
 TINY = SyntheticConfig(clip_seconds=0.5, train_recordings=4, train_copies=2, test_recordings=2, seed=3)
 ALL = {"a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6"}

@@ -9,22 +9,22 @@ import pytest
 import torch
 from torch import nn
 
-from asc_core.augment import SpecAugmentConfig
+from asc_core.compression.config import PruningConfig
 from asc_core.compression.prune import conv_weights, prune
-from asc_core.config import (
+from asc_core.errors import UserError
+from asc_core.models.config import NetworkConfig
+from asc_core.models.inference import predict
+from asc_core.models.networks import build
+from asc_core.training.augmentation import SpecAugmentConfig
+from asc_core.training.config import (
     AugmentConfig,
     DeviceTransferConfig,
     DistillationConfig,
     FreqMixStyleConfig,
-    NetworkConfig,
-    PruningConfig,
     Schedule,
     TrainingConfig,
 )
-from asc_core.errors import UserError
-from asc_core.evaluation import predict
-from asc_core.models import build
-from asc_core.training import Job, Teacher, autocast_dtype, batches, fit, fit_input, objective
+from asc_core.training.loop import Job, Teacher, autocast_dtype, batches, fit, fit_input, objective
 
 JOB = Job(
     Schedule(epochs=4, learning_rate=0.05, warmup_epochs=1),

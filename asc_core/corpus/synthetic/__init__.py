@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asc_core.config import SyntheticConfig
 from asc_core.cores import usable_cores
+from asc_core.corpus.config import SyntheticConfig
 from asc_core.corpus.synthetic.devices import DEVICES, TRAINING_DEVICES, through
 from asc_core.corpus.synthetic.scenes import SCENES, recording
 from asc_core.corpus.synthetic.sounds import RATE

@@ -1,0 +1,27 @@
+"""How much of a network goes."""
+
+from dataclasses import dataclass
+
+from asc_core.config import Config
+from asc_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class PruningConfig(Config):
+    """How many of the convolution weights go, and by when.
+
+    The ratio rises along a cubic (arXiv 1710.01878, equation 1), at the start of each of the first `rise_epochs`:
+    many weights go while there are many, few when the network has come to depend on each. With 1 all go at once,
+    before the training (arXiv 2206.13909, section 2.4).
+    """
+
+    ratio: float
+    rise_epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ratio < 1 or self.rise_epochs < 1:
+            raise UserError(f"prune: needs 0 <= ratio < 1 and rise_epochs >= 1; got {self}")
+
+    def at(self, epoch: int) -> float:
+        """The ratio in an epoch, counted from 0."""
+        return self.ratio * (1 - max(0, 1 - (epoch + 1) / self.rise_epochs) ** 3)

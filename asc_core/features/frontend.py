@@ -1,0 +1,62 @@
+"""From sound to what a network hears, exactly as in training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from asc_core.errors import UserError
+from asc_core.features.audio import read_samples
+from asc_core.features.config import FeatureConfig
+from asc_core.features.log_mel import LogMel, fit_length
+
+
+def features_of(description: dict[str, Any]) -> tuple[FeatureConfig, float]:
+    """The features that a network was trained on, and the length of its clips in seconds.
+
+    Args:
+        description: of a package; its entry `features` is {"config": fields of `FeatureConfig`, "seconds": length}.
+
+    Raises:
+        UserError: there is no such entry.
+    """
+    try:
+        features = description["features"]
+        config, seconds = FeatureConfig(**features["config"]), float(features["seconds"])
+        if round(seconds * config.sample_rate) < 1:
+            raise ValueError(f"clips of {seconds} s")
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"it does not say what features it was trained on ({error!r})") from None
+    return config, seconds
+
+
+class Frontend:
+    """Sound to the features of its windows: (windows, 1, mel, frame) float32, as the feature store holds them.
+
+    A window is as long as the training's clips. Sound that is shorter is repeated to that length, as in training; of
+    a longer one every whole window counts, and what is left at its end does not (training keeps the first one).
+
+    Raises:
+        UserError: the description of a package does not say what features its network was trained on.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.config, seconds = features_of(description)
+        self.length = round(seconds * self.config.sample_rate)
+        self.log_mel = LogMel(self.config)
+
+    def read(self, path: Path) -> np.ndarray:
+        """The features of a file.
+
+        Raises:
+            UserError: the file cannot be decoded, or holds no sample or a non-finite one.
+        """
+        return self(read_samples(path, self.config.sample_rate))
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """The features of samples (samples,) float32, mono at `config.sample_rate` Hz, at least one."""
+        starts = range(0, max(1, len(samples) - self.length + 1), self.length)
+        windows = np.stack([self.log_mel(fit_length(samples[start:], self.length)) for start in starts])
+        # The store that networks are trained on holds half precision (torch rounds ten times as fast as NumPy).
+        return torch.from_numpy(windows).half().float().unsqueeze(1).numpy()

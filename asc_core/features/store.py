@@ -1,0 +1,92 @@
+"""The feature store on disk: the contract between feature extraction and everything that trains or evaluates."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from asc_core.errors import UserError
+from asc_core.features.clips import unseen_devices
+from asc_core.features.config import FeatureConfig
+from asc_core.files import digest, read_json, stamp
+
+
+class FeatureStore:
+    """The features of a corpus on disk: `features.npy` (clip, mel, frame) float16, and `clips.parquet`, a row a clip.
+
+    The array is memory-mapped: a reader holds only the clips it asks for.
+
+    Raises:
+        UserError: the folder does not hold a store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+            self.clips = pd.read_parquet(folder / "clips.parquet")
+            self.description = read_json(folder / "features.json")
+            self.config = FeatureConfig(**self.description["config"])
+        except (UserError, OSError, ValueError, EOFError, KeyError, TypeError) as error:
+            raise UserError(f"{folder}: not a feature store ({error}); run the stage extract_features") from None
+        self.scenes: list[str] = sorted(self.clips["scene"].unique())
+        self.labels = torch.tensor(self.clips["scene"].map(self.scenes.index).tolist())
+        self.unseen = unseen_devices(self.clips)
+        # Training devices by name, and for each clip the place of its device among them, -1 for one that is not.
+        self.devices: list[str] = sorted(self.clips.loc[self.clips["split"] == "train", "device"].unique())
+        places = {device: place for place, device in enumerate(self.devices)}
+        self.device_indices = torch.tensor([places.get(device, -1) for device in self.clips["device"]])
+
+    def rows(self, split: str) -> np.ndarray:
+        """The row numbers of the clips of a split (train or test)."""
+        return np.flatnonzero(self.clips["split"] == split)
+
+    def batch(self, rows: np.ndarray) -> Tensor:
+        """Log-mel energies of the given rows: (batch, 1, mel, frame) float16."""
+        order = np.argsort(rows, kind="stable")  # read the file forwards, whatever the order asked for
+        batch = np.empty((len(rows), *self.array.shape[1:]), self.array.dtype)
+        batch[order] = self.array[rows[order]]
+        return torch.from_numpy(batch).unsqueeze(1)
+
+    def key(self) -> str:
+        """What tells this store from another one: its description, and the size and time of its array."""
+        return digest(self.description, stamp(self.folder / "features.npy"))
+
+    def statistics(self, split: str = "train", chunk: int = 256) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of every mel band over a split's clips and frames: (mel,) float32 each."""
+        rows = self.rows(split)
+        total, squares = np.zeros(self.array.shape[1]), np.zeros(self.array.shape[1])
+        for start in range(0, len(rows), chunk):
+            part = self.array[rows[start : start + chunk]].astype(np.float64)
+            total += part.sum(axis=(0, 2))
+            squares += np.square(part).sum(axis=(0, 2))
+        n = len(rows) * self.array.shape[2]
+        mean = total / n
+        variance = np.maximum(squares / n - mean**2, 0)  # rounding can leave a constant band just below zero
+        return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(variance)).float()
+
+    def device_curves(self, chunk: int = 256) -> Tensor:
+        """Log gain of every training device in every mel band: (devices, mel) float32; only differences have a meaning.
+
+        The mean log-mel spectra of all (scene, device) pairs of the training split are explained, by least squares, as
+        the sum of a scene's spectrum and a device's curve. So the difference between two devices that recorded the same
+        scenes is the mean over scenes of their differences there, however many clips of each scene each of them has;
+        devices without a scene in common are compared through the others.
+        """
+        rows = self.rows("train")
+        scenes, devices = self.labels.numpy()[rows], self.device_indices.numpy()[rows]
+        cells = scenes * len(self.devices) + devices
+        totals = np.zeros((len(self.scenes) * len(self.devices), self.array.shape[1]))
+        for start in range(0, len(rows), chunk):
+            part = slice(start, start + chunk)
+            np.add.at(totals, cells[part], self.array[rows[part]].astype(np.float32).mean(axis=2))
+        counts = np.bincount(cells, minlength=len(totals))
+        found = np.flatnonzero(counts)
+        spectra = totals[found] / counts[found, None]  # (cell, mel)
+        design = np.zeros((len(found), len(self.scenes) + len(self.devices)))
+        design[np.arange(len(found)), found // len(self.devices)] = 1
+        design[np.arange(len(found)), len(self.scenes) + found % len(self.devices)] = 1
+        solution = np.linalg.lstsq(design, spectra, rcond=None)[0]  # (scenes + devices, mel)
+        return torch.from_numpy(solution[len(self.scenes) :]).float()

@@ -1,0 +1,1 @@
+"""The servers of a machine: start them, find them, serve the deployments."""

@@ -1,0 +1,27 @@
+"""`make serve`: a Prefect server on loopback and, in this process, every deployment of prefect.yaml, until stopped.
+
+For one machine. Seeds that are trained elsewhere need workers: `make deploy` and `make worker`.
+"""
+
+from prefect import serve
+
+from flows.evaluate import asc_evaluate
+from flows.full import asc
+from flows.paper_tables import paper_tables
+from flows.seed import asc_seed
+from flows.servers import prefect as server
+from flows.servers.services import prefect_server
+
+SERVED = {"full": asc, "paper-tables": paper_tables, "seed": asc_seed, "evaluate": asc_evaluate}
+
+
+def main() -> None:
+    """Start the server unless one is there, and serve the deployments, one run at a time: they share the workspace."""
+    with prefect_server(server.configured_url()):
+        print("Now, in another terminal of this folder: prefect deployment run asc/full --watch", flush=True)
+        deployments = [flow.to_deployment(name) for name, flow in SERVED.items()]
+        serve(*deployments, limit=1, print_starting_message=False)
+
+
+if __name__ == "__main__":
+    main()

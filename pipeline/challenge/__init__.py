@@ -1,0 +1,1 @@
+"""Submission packages of the challenge, a module a year."""

@@ -1,0 +1,256 @@
+"""The submission package of the challenge (DCASE 2021 Task 1A).
+
+    python -m pipeline.challenge.dcase2021 ABOUT.yaml [--seed N ...]
+
+ABOUT.yaml says what no program knows:
+
+    label: Kim_QTI_task1a_1          # last name and institute of the corresponding author, task, number 1 to 4
+    name: Compressed BC-ResNet-ASC
+    abbreviation: BC-ResNet          # at most 10 characters
+    authors:                         # in order; exactly one is corresponding
+      - lastname: Kim
+        firstname: Byeonggeun
+        email: someone@example.org
+        corresponding: true
+        affiliation: {abbreviation: QTI, institute: An Institute, department: null, location: "Seoul, Korea"}
+    external_datasets: []            # from here on optional; {name, url, total_audio_length (minutes)}
+    external_data_usage: null
+    source_code: null                # a URL
+
+What is written, once all of it is as the format wants it, is LABEL.output.csv, LABEL.meta.yaml, and LABEL.zip with
+both; the technical report goes with them by hand. Several seeds are an ensemble: probabilities averaged, sizes added.
+"""
+
+import math
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+import yaml
+from torch import Tensor, nn
+
+from asc_core import UserError
+from asc_core.compression import package
+from asc_core.compression.rules import LIMIT
+from asc_core.compression.size import totals
+from asc_core.corpus.layout import SPLITS, read_table
+from asc_core.features.audio import read_samples
+from asc_core.features.config import FeatureConfig
+from asc_core.features.log_mel import LogMel, fit_length
+from asc_core.features.store import FeatureStore
+from asc_core.files import replacing
+from asc_core.progress import track
+from pipeline import params
+from pipeline.challenge.dcase2021_format import (
+    About,
+    Complexity,
+    Description,
+    DevelopmentDataset,
+    Meta,
+    Results,
+    Scores,
+    Submission,
+    System,
+    check_output,
+)
+from pipeline.params import Params
+from pipeline.paths import FEATURES, corpus_root, package_path
+
+FOLDER = Path("data/submission")
+EVALUATION = "evaluation_setup/fold1_test.csv"  # the challenge's list: filename, and no scene
+DIGITS = 8  # of a probability
+BATCH = 64
+METHODS = {"bc_resnet_asc": "BC-ResNet-ASC", "bc_resnet": "BC-ResNet", "cp_resnet": "CP-ResNet"}
+
+
+def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Params | None = None) -> Path:
+    """Write the submission package of the quantised networks of some seeds to `folder`; return the zip file.
+
+    Raises:
+        UserError: something is missing, or not as the challenge's format wants it; nothing is written then.
+    """
+    settings = settings or params.load()
+    if not about.is_file():
+        raise UserError(f"{about}: no such file; the head of pipeline/challenge/dcase2021.py shows one")
+    told = params.check(About, params.read_yaml(about), about)
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"--seed: {', '.join(map(str, seeds))} names a seed twice")
+    members = [package.read(package_path(seed)) for seed in seeds]
+    description = members[0][1]
+    for seed, (_, other) in zip(seeds, members, strict=True):
+        if any(other[key] != description[key] for key in ("labels", "features")):
+            raise UserError(f"{package_path(seed)}: has other scenes or features than seed {seeds[0]}; run `dvc repro`")
+    networks, scenes = [network for network, _ in members], description["labels"]
+
+    root, store = corpus_root(), FeatureStore(FEATURES)
+    listed = evaluation_list(root)
+    development = store.clips[store.clips["split"] == "test"].set_index("filename")
+    names = list(dict.fromkeys([*listed, *development.index]))
+    found = pd.DataFrame(probabilities(networks, names, store, root, description["features"]), names, scenes)
+
+    output = output_text(found.loc[listed])
+    meta = meta_of(told, settings, description, [totals(network) for network in networks], found, development)
+    text = yaml.safe_dump(meta.model_dump(), sort_keys=False, allow_unicode=True)
+    check_output(output, listed, scenes, f"{told.label}.output.csv")
+    params.check(Meta, yaml.safe_load(text), f"{told.label}.meta.yaml")
+    files = {f"{told.label}.output.csv": output, f"{told.label}.meta.yaml": text}
+    for name, content in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    archive = folder / f"{told.label}.zip"
+    with replacing(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as pack:
+        for name, content in files.items():
+            pack.writestr(f"{told.label}/{name}", content)
+    return archive
+
+
+def evaluation_list(root: Path) -> list[str]:
+    """The files to classify: those of fold1_test.csv where it names some, else those of the test split."""
+    path = root / EVALUATION
+    rows = path.read_text(encoding="utf-8").split("\n", 1)[1:] if path.is_file() else []
+    table = read_table(path if any(row.strip() for row in rows) else root / SPLITS["test"], ["filename"])
+    return table["filename"].tolist()
+
+
+def probabilities(
+    networks: list[nn.Module], names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]
+) -> np.ndarray:
+    """The mean over the networks of each clip's probabilities: (clips, classes) float64, `DIGITS` digits each."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parts = []
+    with torch.inference_mode():
+        for batch in _batches(names, store, root, features):
+            each = [network.to(device)(batch.to(device)).cpu().double().softmax(dim=1) for network in networks]
+            parts.append(torch.stack(each).mean(dim=0))
+    return torch.cat(parts).numpy().round(DIGITS)
+
+
+def _batches(names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]) -> Iterator[Tensor]:
+    """Features (batch, 1, mel, frame) of the clips in order: from the store where it has them, else from the audio."""
+    config = FeatureConfig(**features["config"])
+    length = round(features["seconds"] * config.sample_rate)
+    same = store.description == features  # a store that was made otherwise since holds nothing for these networks
+    rows = {name: row for row, name in enumerate(store.clips["filename"])} if same else {}
+    log_mel = LogMel(config) if any(name not in rows for name in names) else None
+
+    def clip(name: str) -> np.ndarray:
+        if log_mel is None or name in rows:
+            return store.array[rows[name]]
+        return log_mel(fit_length(read_samples(root / name, config.sample_rate), length)).astype(np.float16)
+
+    for at in track(range(0, len(names), BATCH), -(-len(names) // BATCH), "submit", unit="batches"):
+        yield torch.from_numpy(np.stack([clip(name) for name in names[at : at + BATCH]]))[:, None].float()
+
+
+def output_text(found: pd.DataFrame) -> str:
+    """The rows of LABEL.output.csv: file, most probable scene, and the probabilities of the scenes by alphabet."""
+    table = found[sorted(found.columns)]
+    table.insert(0, "scene_label", table.idxmax(axis=1))
+    return table.to_csv(sep="\t", index_label="filename", float_format=f"%.{DIGITS}f", lineterminator="\n")
+
+
+def meta_of(
+    told: About,
+    settings: Params,
+    description: dict[str, Any],
+    sizes: list[dict[str, int]],
+    found: pd.DataFrame,
+    development: pd.DataFrame,
+) -> Meta:
+    """LABEL.meta.yaml: what the user says, what the parameters say, and what is counted and measured.
+
+    Raises:
+        UserError: the networks are together larger than the challenge allows.
+    """
+    counted, many = sum(size["counted_bytes"] for size in sizes), len(sizes) > 1
+    if counted > LIMIT:
+        raise UserError(
+            f"{told.label}: the networks are {counted:,} bytes, the challenge allows {LIMIT:,}; submit fewer"
+        )
+    config = FeatureConfig(**description["features"]["config"])
+    augment, stages = settings.augment, (settings.student, settings.prune, settings.quantize)
+    augmentation = {
+        "time rolling": augment.roll_seconds > 0,
+        "mixup": augment.mixup_alpha > 0,
+        "SpecAugment": settings.student.spec_augment,
+        "Freq-MixStyle": augment.freq_mixstyle is not None,
+        "device transfer": augment.device_transfer is not None,
+    }
+    management = {
+        "pruning": settings.prune.ratio > 0,
+        "weight quantization": True,
+        "knowledge distillation": any(stage.distil for stage in stages),
+    }
+    own = {key: getattr(told, key) for key in Submission.model_fields}
+    return Meta(
+        submission=Submission(**own),
+        system=System(
+            description=Description(
+                input_sampling_rate=f"{config.sample_rate / 1000:g}kHz",
+                acoustic_features="log-mel energies",
+                embeddings=None,
+                data_augmentation=_named(augmentation),
+                machine_learning_method=METHODS[description["network"]["name"]] + (", ensemble" if many else ""),
+                ensemble_method_subsystem_count=len(sizes) if many else None,
+                decision_making="average" if many else None,
+                external_data_usage=told.external_data_usage,
+                complexity_management=_named(management),
+            ),
+            complexity=Complexity(
+                total_parameters=sum(size["parameters"] for size in sizes),
+                total_parameters_non_zero=sum(size["nonzero_parameters"] for size in sizes),
+                model_size=math.ceil(counted / 1024 * 100) / 100,
+            ),
+            external_datasets=told.external_datasets,
+            source_code=told.source_code,
+        ),
+        results=Results(development_dataset=scores(found.loc[development.index], development)),
+    )
+
+
+def _named(used: dict[str, bool]) -> str | None:
+    return ", ".join(name for name, is_used in used.items() if is_used) or None
+
+
+def scores(found: pd.DataFrame, clips: pd.DataFrame) -> DevelopmentDataset:
+    """Accuracy and log loss of probabilities, for clips (by file name too) with the columns scene and device."""
+    right = found.to_numpy()[np.arange(len(clips)), found.columns.get_indexer(pd.Index(clips["scene"]))]
+    measured = clips[["scene", "device"]].assign(
+        accuracy=100.0 * (found.idxmax(axis=1) == clips["scene"]),
+        logloss=-np.log(np.maximum(right, 10.0**-DIGITS)),
+    )
+
+    def mean(rows: pd.DataFrame) -> Scores:
+        return Scores(accuracy=round(rows["accuracy"].mean(), 2), logloss=round(rows["logloss"].mean(), 4))
+
+    return DevelopmentDataset(
+        overall=mean(measured),
+        class_wise={str(scene): mean(rows) for scene, rows in measured.groupby("scene")},
+        device_wise={str(device): mean(rows) for device, rows in measured.groupby("device")},
+    )
+
+
+def main(
+    about: Annotated[Path, typer.Argument(help="YAML: label, name, abbreviation, authors.", metavar="ABOUT.yaml")],
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Repeat it for an ensemble; the first one if left out.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the three files.")] = FOLDER,
+) -> None:
+    """Write the challenge's submission package of the quantised networks."""
+    try:
+        settings = params.load()
+        print(submit(about, seed or settings.seeds[:1], out, settings))
+    except UserError as error:
+        print(f"submit: error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,44 @@
+"""Stage compress of the tables: the large network pruned and quantised, in the ways that the table compares."""
+
+from asc_core.compression import quantize as quantization
+from asc_core.compression.config import PruningConfig
+from asc_core.compression.size import totals
+from asc_core.evaluation.metrics import score
+from asc_core.features.store import FeatureStore
+from asc_core.files import write_json
+from asc_core.models import checkpoint
+from pipeline.paper.paths import EXPERIMENT, measured, trained
+from pipeline.paper.rows import systems
+from pipeline.params import Params
+from pipeline.paths import FEATURES
+from pipeline.runtime.journal import Journal
+from pipeline.runtime.stage import run
+from pipeline.runtime.training import train as fit
+
+
+def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
+    """Prune, tune, quantise, tune and measure."""
+    paper, store, path = systems.load(), FeatureStore(FEATURES), trained(systems.VANILLA, seed)
+    journal.tags({"table": "compression", "row": variant})
+    network, _ = checkpoint.load(path)
+    teacher = None if variant == "without_distillation" else path
+    pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
+    label = f"paper {variant}"
+    fit(
+        f"{label} prune", network, store, params, journal, seed, paper.prune.schedule,
+        masks=False, teacher=teacher, pruning=pruning, last=False,
+    )  # fmt: skip
+    quantization.start_quantized_training(network)
+    fit(
+        f"{label} quantize", network, store, params, journal, seed, paper.quantize.schedule,
+        masks=False, teacher=teacher, frozen_zeros=True,
+    )  # fmt: skip
+    quantization.quantize(network)
+    results = {**score(network, store)[1], "size": totals(network)}
+    print(f"{variant}@{seed}: {results['accuracy']:.1f} %")
+    journal.metrics(results)
+    write_json(measured(variant, seed), results)
+
+
+if __name__ == "__main__":
+    run(compress, experiment=EXPERIMENT, trains=True)

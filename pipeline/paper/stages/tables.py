@@ -1,0 +1,103 @@
+"""Stage tables: the tables of the publications, measured here beside what was published."""
+
+from typing import Any
+
+from asc_core.files import read_json, write_json
+from pipeline.paper.paths import EXPERIMENT, REPORTS, measured
+from pipeline.paper.rows import systems
+from pipeline.paper.rows.systems import COMPRESSION, SYSTEMS, VANILLA, Paper, Published
+from pipeline.params import Params
+from pipeline.paths import CORPUS
+from pipeline.reporting import plots
+from pipeline.reporting.tables import cell, markdown_table, over_seeds
+from pipeline.runtime.journal import Journal, write_text
+from pipeline.runtime.stage import run
+
+
+def rows_of(table: str, paper: Paper) -> list[tuple[str, str, Published]]:
+    """The configured rows of a table: name, label, published figures."""
+    if table == "compression":
+        wanted = [VANILLA, *paper.compressed] if VANILLA in paper.systems else []
+        return [(name, *COMPRESSION[name]) for name in COMPRESSION if name in wanted]
+    return [
+        (name, SYSTEMS[name].label, SYSTEMS[name].published) for name in paper.systems if SYSTEMS[name].table == table
+    ]
+
+
+def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
+    """Every row of a table: mean, standard deviation and n over the seeds, sizes, and the published figures."""
+    rows = []
+    for name, label, published in rows_of(table, paper):
+        runs = [read_json(measured(name, seed)) for seed in paper.seeds]
+        sizes = [run["size"] for run in runs]
+        metrics = [{key: value for key, value in run.items() if key not in ("size", "macs")} for run in runs]
+        rows.append(
+            {
+                "system": name,
+                "label": label,
+                "parameters": sizes[0]["parameters"],
+                "nonzero_parameters": max(size["nonzero_parameters"] for size in sizes),
+                "counted_bytes": max(size["counted_bytes"] for size in sizes),
+                "macs": runs[0].get("macs"),
+                "measured": over_seeds(metrics),
+                "published_on_tau2020": {
+                    "accuracy": published.accuracy,
+                    "std": published.std,
+                    "accuracy_by_device": dict(zip(systems.DEVICES, published.by_device, strict=False)),
+                },
+            }
+        )
+    return rows
+
+
+def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
+    """A table to read."""
+    devices = list(rows[0]["measured"]["accuracy_by_device"])
+    heads = ["system", "non-zero parameters", "counted KB", "accuracy", "log loss", "seen", "unseen", *devices]
+    lines = []
+    for row in rows:
+        found, published = row["measured"], row["published_on_tau2020"]
+        figures = [published["accuracy"], published["std"]]
+        lines.append(
+            [
+                row["label"],
+                f"{row['nonzero_parameters']:,}",
+                f"{row['counted_bytes'] / 1024:.1f}",
+                cell(found["accuracy"]),
+                cell(found["log_loss"], 3),
+                cell(found["accuracy_seen"]),
+                cell(found["accuracy_unseen"]),
+                *(cell(found["accuracy_by_device"][device]) for device in devices),
+                " ±".join(str(figure) for figure in figures if figure is not None) or "–",
+            ]
+        )
+    corpus = read_json(CORPUS)["root"].rstrip("/").split("/")[-1]
+    pruned = f" {100 * paper.prune.ratio:g} % of the convolution weights are pruned." if table == "compression" else ""
+    head = (
+        f"# {table.capitalize()}\n\nMeasured on the corpus {corpus}, {len(paper.seeds)} seeds, "
+        f"{paper.schedule.epochs} epochs, small tau {paper.small_tau:g}, large tau {paper.large_tau:g}: "
+        f"mean ± standard deviation, accuracy in percent.{pruned} "
+        "The last column is what was published for the full-size system on the test split of TAU Urban Acoustic Scenes "
+        "2020 Mobile; it is another corpus and another size.\n\n"
+    )
+    return head + markdown_table([*heads, "published, TAU 2020 Mobile"], lines)
+
+
+def tables(params: Params, journal: Journal) -> None:
+    """Write every table as JSON, Markdown and a plot."""
+    paper = systems.load()
+    journal.tags({"table": "all", "row": "all"})
+    for table in ("networks", "normalisation", "compression"):
+        rows = build_table(table, paper)
+        if not rows:
+            continue
+        write_json(REPORTS / f"{table}.json", rows)
+        write_text(REPORTS / f"{table}.md", markdown(table, rows, paper))
+        plots.seen_and_unseen({row["label"]: row["measured"] for row in rows}, REPORTS / f"{table}.png")
+        for suffix in ("json", "md", "png"):
+            journal.artifact(REPORTS / f"{table}.{suffix}")
+        print((REPORTS / f"{table}.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(tables, experiment=EXPERIMENT)

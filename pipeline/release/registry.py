@@ -1,0 +1,264 @@
+"""The registered model `asc` in MLflow: `python -m pipeline.release.registry show | promote VERSION | rollback`.
+
+A run that passes the gate hands its model over in the journal, and `pipeline.release.sync` brings it here as a version.
+The newest version is the `challenger`. It becomes the `champion` when there is none yet, or when it beats the champion
+on the same features by more than the spread of the seeds; whatever else is a person's decision:
+
+    mlflow models serve --env-manager local --model-uri models:/asc@champion
+
+serves whichever version has the alias (`pipeline.release.shipped.served` says what to send).
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asc_core import UserError
+from asc_core.files import digest
+from pipeline.reporting.tables import markdown_table
+from pipeline.runtime.journal import JOURNALS, flat
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+NAME = "asc"
+CHAMPION, CHALLENGER = "champion", "challenger"
+HISTORY = "champions"  # tag of the registered model: the versions that were champion, the present one last
+# What a serving environment needs beside MLflow, in the versions that made the model.
+REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "librosa", "soxr", "safetensors")
+
+
+def register(client: "MlflowClient", run: str, folder: Path, facts: dict[str, Any]) -> None:
+    """Make a version of the files in `folder`, unless there is one of the same package and measurements.
+
+    Args:
+        run: the run that the version belongs to.
+        folder: the package, its model card, served.py and the library, as the gate kept them.
+        facts: what the gate knows of the model; they become the version's tags.
+
+    Raises:
+        MlflowException: MLflow refuses or does not answer; calling again completes what was begun.
+    """
+    from mlflow.exceptions import MlflowException
+
+    key = digest(facts, hashlib.sha256((folder / "quantized.asc").read_bytes()).hexdigest())
+    found = client.search_model_versions(f"name = '{NAME}' and tag.key = '{key}'")
+    if found:
+        version = found[0]
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            model = Path(temporary) / f"model-{key}"  # an execution may have its gate run again, with another model
+            _save(model, folder)
+            client.log_artifacts(run, str(model), model.name)
+        with contextlib.suppress(MlflowException):  # it exists; where it cannot be made, the next line says why
+            client.create_registered_model(NAME, description="Acoustic scenes, from audio samples to probabilities.")
+        version = client.create_model_version(
+            NAME,
+            f"{client.get_run(run).info.artifact_uri}/{model.name}",
+            run,
+            tags={"key": key, **{name: str(value) for name, value in flat(facts).items()}},
+            description=(folder / "model_card.md").read_text(encoding="utf-8").partition("\n## ")[0],
+        )
+    if "verdict" not in version.tags:
+        _place(client, version)
+
+
+def _save(path: Path, folder: Path) -> None:
+    """The MLflow model of the files that the gate kept, as a folder at `path`."""
+    import warnings
+
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array, Map
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would like an example of the input, and a copy of the model for it
+        pyfunc.save_model(
+            path,
+            python_model=str(folder / "served.py"),
+            code_paths=[str(folder / "asc_core")],
+            artifacts={"package": str(folder / "quantized.asc"), "model_card": str(folder / "model_card.md")},
+            signature=ModelSignature(
+                Schema([ColSpec(Array(DataType.double), "samples"), ColSpec(DataType.long, "sample_rate")]),
+                Schema([ColSpec(DataType.string, "label"), ColSpec(Map(DataType.double), "probabilities")]),
+            ),
+            # Without the part of a version that names a build for one machine.
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
+        )
+
+
+def _place(client: "MlflowClient", version: "ModelVersion") -> None:
+    """Give a new version its alias, and note why it is that one."""
+    number = str(version.version)
+    client.set_registered_model_alias(NAME, CHALLENGER, number)
+    present = champion(client)
+    if present and str(present.version) == number:  # an earlier call was cut off here
+        better, why = True, "promoted"
+    else:
+        better, why = verdict(version.tags, present.tags if present else None)
+    if better:
+        promote(client, number)
+    client.set_model_version_tag(NAME, number, "verdict", why)
+    print(f"registry: {NAME} version {number} is {CHAMPION if better else CHALLENGER}: {why}", flush=True)
+
+
+def verdict(challenger: Mapping[str, str], champion: Mapping[str, str] | None) -> tuple[bool, str]:
+    """Whether a challenger replaces the champion, and why; both are told by the tags of their versions.
+
+    It does when its mean accuracy is higher by more than the pooled standard deviation over the seeds of both.
+    """
+    if champion is None:
+        return True, "there was no champion"
+    if not challenger["features"] or challenger["features"] != champion.get("features"):
+        return False, "not compared, the champion was measured on other features"
+    (mean, std, n), (other_mean, other_std, other_n) = (
+        [float(tags[f"accuracy.{name}"]) for name in ("mean", "std", "n")] for tags in (challenger, champion)
+    )
+    if n + other_n <= 2:
+        return False, "not compared, of one seed each no spread is known"
+    spread = math.sqrt(((n - 1) * std**2 + (other_n - 1) * other_std**2) / (n + other_n - 2))
+    figures = f"{mean:.2f} % against {other_mean:.2f} %, pooled standard deviation {spread:.2f}"
+    if mean - other_mean > spread:
+        return True, f"better: {figures}"
+    return False, f"{'worse' if other_mean - mean > spread else 'not better beyond the spread'}: {figures}"
+
+
+def champion(client: "MlflowClient") -> "ModelVersion | None":
+    """The version with the alias champion."""
+    version = _aliases(client.get_registered_model(NAME)).get(CHAMPION)
+    return client.get_model_version(NAME, version) if version else None
+
+
+def promote(client: "MlflowClient", version: str) -> None:
+    """Make a version the champion; who was it before stays in the history."""
+    model = client.get_registered_model(NAME)
+    history, aliases = _history(model), _aliases(model)
+    for each in (aliases.get(CHAMPION), version):  # the present one too: someone may have set it in MLflow
+        if each and history[-1:] != [each]:
+            history.append(each)
+    client.set_registered_model_tag(NAME, HISTORY, json.dumps(history[-100:]))
+    client.set_registered_model_alias(NAME, CHAMPION, version)
+    if aliases.get(CHALLENGER) == version:
+        client.delete_registered_model_alias(NAME, CHALLENGER)
+
+
+def rollback(client: "MlflowClient") -> str:
+    """Make the version champion that was it before the present one, and return it.
+
+    Raises:
+        UserError: none was.
+    """
+    model = client.get_registered_model(NAME)
+    present = _aliases(model).get(CHAMPION)
+    existing = {str(version.version) for version in client.search_model_versions(f"name = '{NAME}'")}
+    history = [version for version in _history(model) if version in existing]
+    while history and history[-1] == present:
+        history.pop()
+    if not history:
+        raise UserError(
+            f"no version was champion before version {present or 'this'}; `promote VERSION` makes one champion"
+        )
+    client.set_registered_model_tag(NAME, HISTORY, json.dumps(history))
+    client.set_registered_model_alias(NAME, CHAMPION, history[-1])
+    return history[-1]
+
+
+def _history(model: "RegisteredModel") -> list[str]:
+    return json.loads(model.tags.get(HISTORY, "[]"))
+
+
+def _aliases(model: "RegisteredModel") -> dict[str, str]:
+    """The number of the version behind each alias, as text: a database gives whole numbers, a server texts."""
+    return {alias: str(number) for alias, number in model.aliases.items()}
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The registered model `asc` in MLflow.")
+
+
+@app.command()
+def show() -> None:
+    """List the versions, newest first."""
+    with _registry() as client:
+        model = client.get_registered_model(NAME)
+        versions = client.search_model_versions(f"name = '{NAME}'")
+        names: dict[str, list[str]] = defaultdict(list)
+        for alias, number in sorted(_aliases(model).items()):
+            names[number].append(alias)
+        rows = []
+        for version in sorted(versions, key=lambda each: -int(each.version)):
+            tags = defaultdict(str, version.tags)  # a version may have been made by other hands
+            accuracy = [float(tags[f"accuracy.{name}"] or "nan") for name in ("mean", "std")]
+            rows.append([
+                str(version.version), ", ".join(names[str(version.version)]), "{:.2f} ±{:.2f}".format(*accuracy),
+                tags["seeds"], tags["seed"], tags["counted_bytes"], f"{tags['source']} {tags['features'][:8]}",
+                tags["verdict"],
+            ])  # fmt: skip
+        heads = ["version", "alias", "accuracy", "seeds", "package of", "counted bytes", "features", "verdict"]
+        print(markdown_table(heads, rows), end="")
+
+
+@app.command("promote")
+def promote_command(version: Annotated[int, typer.Argument(help="As `show` lists them.", min=1)]) -> None:
+    """Make VERSION the champion."""
+    with _registry() as client:
+        if not client.search_model_versions(f"name = '{NAME}' and version_number = {version}"):
+            raise UserError(
+                f"{NAME} has no version {version}; `python -m pipeline.release.registry show` lists those there are"
+            )
+        promote(client, str(version))
+        print(f"{NAME} version {version} is {CHAMPION}")
+
+
+@app.command("rollback")
+def rollback_command() -> None:
+    """Give the alias back to the version that was champion before."""
+    with _registry() as client:
+        print(f"{NAME} version {rollback(client)} is {CHAMPION}")
+
+
+@contextlib.contextmanager
+def _registry() -> Iterator["MlflowClient"]:
+    """A client for a command, while no journal is sent; a mistake ends the process with one line and code 1."""
+    from filelock import FileLock
+
+    from pipeline.release.sync import default_uri, prepare
+
+    prepare()
+    import logging
+
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    JOURNALS.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(JOURNALS / "sync.lock"):
+            client = MlflowClient()
+            if not client.search_registered_models(f"name = '{NAME}'"):
+                raise UserError(f"{default_uri()}: no model {NAME} yet; `dvc repro` registers one that passes the gate")
+            yield client
+    except UserError as error:
+        reason = str(error)
+    except MlflowException as error:
+        reason = f"MLflow at {default_uri()}: {str(error).splitlines()[0][:160]}"
+    else:
+        return
+    print(f"registry: error: {reason}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

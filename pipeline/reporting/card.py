@@ -1,0 +1,187 @@
+"""The model card: what is released, what it was trained and measured on, how large it is, and what it is not for."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from asc_core.compression import package
+from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
+from asc_core.compression.size import TensorSize, account
+from pipeline.reporting.tables import cell, markdown_table
+
+LIMITS = {"the challenge's, KB of 1024 bytes": LIMIT, "read as decimal kilobytes": DECIMAL_LIMIT}
+
+CORPORA = {
+    "synthetic": "rendered by this project: scenes and devices are synthesised, nothing was recorded anywhere",
+    "folder": "recordings of whoever ran the pipeline",
+    "tau2020": "TAU Urban Acoustic Scenes 2020 Mobile, development set (https://zenodo.org/records/3819968)",
+}
+CAVEATS = {
+    "synthetic": "It has heard no real recording: its accuracy says that the pipeline works, nothing about real sound.",
+    "folder": "What it does elsewhere than in recordings like those of its corpus was not measured.",
+    "tau2020": (
+        "All recordings are from European cities, and those of the devices s1 to s6 are simulated from device a; what "
+        "it does in other places and with other microphones was not measured."
+    ),
+}
+LICENCES = {
+    "synthetic": "The corpus is made by the code and has no terms of its own.",
+    "folder": "The corpus has the terms under which its recordings were made; state them before you pass the model on.",
+    "tau2020": (
+        "The corpus is licensed for non-commercial, academic use only. A model that was trained on it is offered for "
+        "such use; for any other, ask the holder of its rights, Tampere University."
+    ),
+}
+
+
+def model_card(
+    path: Path,
+    seed: int,
+    seeds: dict[int, dict[str, Any]],
+    over_seeds: dict[str, Any],
+    source: str,
+    corpus: dict[str, Any],
+    validation: dict[str, Any],
+    checks: list[dict[str, Any]],
+) -> str:
+    """The card, in Markdown, of the package at `path`.
+
+    Args:
+        seed: the one that the package is of.
+        seeds: what was measured of the quantised network of every seed.
+        over_seeds: the same, as mean and standard deviation over the seeds.
+        source: where the corpus comes from (`data.source` of the parameters).
+        corpus: what the stage download says of it.
+        validation: what the stage validate says of it.
+        checks: what the gate found.
+
+    Raises:
+        UserError: the package cannot be read.
+    """
+    network, description = package.read(path)
+    rows = account(network)
+    features, config = description["features"], description["features"]["config"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    shape = description["network"]
+    width = f"width {shape['width']}" if shape["name"] == "cp_resnet" else f"tau {shape['tau']:g}"
+    facts = [
+        ["network", f"{shape['name']} ({width}, norm {shape['norm']}), deployed: 8-bit convolution weights, scales and "
+                    "shifts in half precision"],
+        ["input", f"{features['seconds']:g} s at {config['sample_rate']} Hz, mono; {config['n_mels']} log-mel bands, "
+                  f"windows of {config['window_ms']:g} ms every {config['hop_ms']:g} ms"],
+        ["output", f"probabilities of {', '.join(description['labels'])}"],
+        ["file", f"`{path.name}` of seed {seed}, {path.stat().st_size:,} bytes, SHA-256 `{digest}`"],
+        ["method", "BC-ResNet-ASC with Residual Normalization, pruned, quantised and distilled "
+                   "(https://arxiv.org/abs/2111.06531, https://arxiv.org/abs/2206.13909)"],
+    ]  # fmt: skip
+    return "\n".join(
+        [
+            "# Model card: asc",
+            "",
+            "A network of a few kilobytes that tells in which acoustic scene a clip was recorded, whatever the device.",
+            "",
+            markdown_table(["", ""], facts),
+            "## Corpus",
+            "",
+            f"Source `{source}`: {CORPORA[source]}. Fingerprint `{corpus['fingerprint']}`. Clips by split and device:",
+            "",
+            _splits(validation),
+            "No location is in both splits. Devices that training never heard: "
+            f"{', '.join(validation['unseen_devices']) or 'none'}.",
+            "",
+            "## Results",
+            "",
+            f"On the test split, mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; accuracy in "
+            f"percent, log loss with the natural logarithm. The file is that of seed {seed}, which has the median "
+            "accuracy: to take the best would be to choose by the test split.",
+            "",
+            _results(seeds[seed], seed, over_seeds),
+            markdown_table(
+                ["scene", "accuracy"],
+                [[scene, cell(value)] for scene, value in over_seeds["accuracy_by_scene"].items()],
+            ),
+            "## Size",
+            "",
+            "Counted are non-zero entries times the bytes of the type they are stored in.",
+            "",
+            _sizes(rows),
+            _limits(rows, checks),
+            "## Intended use",
+            "",
+            "Research on acoustic scenes and devices of little memory: labelling whole clips of the scenes above. It "
+            "hears no speech and no events, names no place and no person, and knows no answer but those scenes: a clip "
+            "of anything else gets one of them as well.",
+            "",
+            "## Limits",
+            "",
+            f"{CAVEATS[source]} Its probabilities were not calibrated. "
+            "Devices and scenes differ in accuracy as the tables show; the mean hides it. Not for surveillance, safety "
+            "or decisions about people.",
+            "",
+            "## Licence",
+            "",
+            f"The code is under the Apache License 2.0. {LICENCES[source]}",
+            "",
+        ]
+    )
+
+
+def _splits(validation: dict[str, Any]) -> str:
+    counts = validation["devices"]
+    devices = sorted({device for part in counts.values() for device in part})
+    return markdown_table(
+        ["split", "clips", *devices],
+        [
+            [split, str(validation["clips"][split]), *(str(counts[split].get(device, 0)) for device in devices)]
+            for split in ("train", "test")
+        ],
+    )
+
+
+def _results(own: dict[str, Any], seed: int, over_seeds: dict[str, Any]) -> str:
+    devices = list(over_seeds["accuracy_by_device"])
+
+    def row(name: str, values: dict[str, Any], show: Any) -> list[str]:
+        whole = [show(values[key]) for key in ("accuracy", "accuracy_seen", "accuracy_unseen")]
+        return [name, *whole, *(show(values["accuracy_by_device"][device]) for device in devices)]
+
+    losses = (cell(over_seeds["log_loss_by_device"][device], 3) for device in devices)
+    return markdown_table(
+        ["", "all", "seen", "unseen", *devices],
+        [
+            row("accuracy", over_seeds, cell),
+            ["log loss", cell(over_seeds["log_loss"], 3), "", "", *losses],
+            row(f"accuracy, seed {seed}", own, lambda value: "-" if value is None else f"{value:.1f}"),
+        ],
+    )
+
+
+def _sizes(rows: list[TensorSize]) -> str:
+    """The account, tensors of a part of the network and of a type together."""
+    parts: dict[tuple[str, int], list[TensorSize]] = {}
+    for row in rows:
+        parts.setdefault((".".join(row.name.split(".")[:2]), row.bits), []).append(row)
+    lines = [[name, str(bits), *_sums(tensors)] for (name, bits), tensors in parts.items()]
+    return markdown_table(["part", "bits", "parameters", "non-zero", "bytes"], [*lines, ["all", "", *_sums(rows)]])
+
+
+def _sums(rows: list[TensorSize]) -> list[str]:
+    return [f"{sum(getattr(row, name) for row in rows):,}" for name in ("parameters", "nonzero", "counted_bytes")]
+
+
+def _limits(rows: list[TensorSize], checks: list[dict[str, Any]]) -> str:
+    counted = sum(row.counted_bytes for row in rows)
+    lines = [
+        [f"counted bytes, {name}", f"{counted:,}", f"at most {limit:,}", "kept" if counted <= limit else "MISSED"]
+        for name, limit in LIMITS.items()
+    ]
+    lines += [
+        [
+            f"gate {check['name']}",
+            f"{check['value']:,}" if isinstance(check["value"], int) else f"{check['value']:.2f}",
+            f"{check['sense']} {check['limit']:,}",
+            "kept" if check["passed"] else "MISSED",
+        ]
+        for check in checks
+    ]
+    return markdown_table(["limit", "value", "", ""], lines)

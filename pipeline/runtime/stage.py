@@ -1,0 +1,73 @@
+"""What every stage has in common: parameters in, a report kept, and a user's mistake told in one line.
+
+A stage is a function of the parameters, its journal and, where it is made once for each seed, the seed. Its module ends
+with `run(function)`.
+"""
+
+import argparse
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from asc_core import UserError
+from pipeline import params
+from pipeline.runtime import torchrun as sharing
+from pipeline.runtime.journal import Journal, SilentJournal
+from pipeline.runtime.processes import dvc, end_children, follow
+
+
+def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool = False) -> None:
+    """Run the function of a stage as the stage's process, and exit with 0, 1 (one line says why) or 130.
+
+    What the function takes beyond parameters and journal are the options of the command: `--seed 0`. `experiment` is
+    the one in MLflow, unless it is that of the parameters. A stage that `trains` can be shared by several processes.
+    """
+    parser = argparse.ArgumentParser(description=inspect.getdoc(work))
+    for option in list(inspect.signature(work).parameters.values())[2:]:
+        parser.add_argument(f"--{option.name}", type=option.annotation, required=True)
+    arguments = vars(parser.parse_args())
+    name = "@".join([work.__name__, *(str(value) for value in arguments.values())])
+    if sharing.HELPER:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told in the journal like Ctrl-C
+    if "DVC_STAGE" in os.environ:
+        # A shell between DVC and this process would survive a DVC that is killed, and this process with it.
+        leader = dvc()
+        pids = [os.getppid(), leader.pid if leader else None, os.environ.get("ASC_FLOW_PID")]
+        follow(*(int(pid) for pid in pids if pid))
+    try:
+        settings = params.load()
+        if trains and (processes := sharing.wanted()) > 1:
+            raise SystemExit(sharing.share(processes))
+    except UserError as error:
+        raise SystemExit(_tell(name, error)) from None
+    described = settings.model_dump(mode="json")
+    if experiment:
+        described["tracking"]["experiment"] = experiment
+    journal = SilentJournal() if sharing.HELPER else Journal(name, arguments.get("seed"), described)
+    try:
+        work(settings, journal, **arguments)
+    except UserError as error:
+        journal.end("FAILED", str(error))
+        journal.send(wait=True)
+        raise SystemExit(_tell(name, error)) from None
+    except KeyboardInterrupt:
+        journal.end("KILLED", "interrupted")
+        end_children()
+        raise SystemExit(130) from None
+    except BaseException as error:
+        journal.end("FAILED", f"{type(error).__name__}: {error}")
+        journal.send(wait=True)
+        raise
+    journal.end("FINISHED")
+    journal.send(wait=name == "gate")
+
+
+def _tell(name: str, error: UserError) -> int:
+    if sharing.HELPER:
+        return 0  # the first process makes the same mistake and tells it, unless this one ends it by ending badly
+    print(f"{name}: error: {error}", file=sys.stderr, flush=True)
+    return 1

@@ -1,0 +1,47 @@
+"""Stage download: make sure that the configured corpus is on this machine, and say where.
+
+The audio itself is no output of DVC: 27 GB are not copied into a cache. Its output is a pointer, `data/corpus.json`,
+with the folder and a fingerprint of names, sizes and times, which changes when the corpus does.
+"""
+
+from pathlib import Path
+
+from asc_core import UserError
+from asc_core.corpus import synthetic, tau2020
+from asc_core.corpus.layout import read_corpus
+from asc_core.files import digest, write_json
+from pipeline.params import Params
+from pipeline.paths import CORPUS
+from pipeline.runtime.journal import Journal
+from pipeline.runtime.stage import run
+
+
+def download(params: Params, journal: Journal) -> None:
+    """Render, fetch or find the corpus."""
+    if params.data.source == "synthetic":
+        root = Path("data/synthetic")
+        synthetic.render(root, params.synthetic)
+    elif params.data.source == "tau2020":
+        given = Path(params.data.path)
+        root = given if given.is_dir() else Path("data/tau2020")
+        # A folder that already holds the extracted corpus is used as it is; one in which a fetch was cut off is not.
+        if not (root / "meta.csv").is_file() or (root / tau2020.WORK).exists():
+            tau2020.fetch(root, params.tau2020)
+    else:
+        root = Path(params.data.path)
+    clips = read_corpus(root)
+    stats = {name: (root / name).stat() for name in clips["filename"] if (root / name).is_file()}
+    if not stats:
+        raise UserError(f"{root}: none of the {len(clips)} files of the split lists is there; is it the right folder?")
+    # Rendered files differ in nothing but their time when they are rendered again.
+    timed = params.data.source != "synthetic"
+    fingerprint = digest(
+        sorted((name, stat.st_size, stat.st_mtime_ns if timed else 0) for name, stat in stats.items()),
+        clips.astype(str).to_dict("records"),
+    )
+    write_json(CORPUS, {"root": str(root), "clips": len(clips), "fingerprint": fingerprint})
+    journal.metrics({"clips": len(clips), "gigabytes": sum(stat.st_size for stat in stats.values()) / 1e9})
+
+
+if __name__ == "__main__":
+    run(download)

@@ -1,0 +1,44 @@
+"""Stage evaluate: teacher, student, pruned and quantised network of a seed on the test split, by device and scene."""
+
+import pandas as pd
+from torch import nn
+
+from asc_core.compression import package
+from asc_core.compression.size import account, as_json, totals
+from asc_core.evaluation.metrics import score
+from asc_core.features.store import FeatureStore
+from asc_core.files import replacing, write_json
+from asc_core.models import checkpoint
+from asc_core.models.macs import macs
+from pipeline.params import Params
+from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, model_path, package_path
+from pipeline.runtime.journal import Journal
+from pipeline.runtime.stage import run
+
+
+def evaluate(params: Params, journal: Journal, seed: int) -> None:
+    """Measure the four networks of a seed."""
+    store = FeatureStore(FEATURES)
+    networks: dict[str, nn.Module] = {
+        name: checkpoint.load(model_path(seed, name))[0] for name in ("teacher", "student", "pruned")
+    }
+    # The package itself is evaluated: what is measured is what ships.
+    networks["quantized"] = package.read(package_path(seed))[0]
+    clips = store.clips[store.clips["split"] == "test"][["filename", "scene", "device"]].reset_index(drop=True)
+    results, tables = {}, []
+    for name, network in networks.items():
+        logits, metrics = score(network, store)
+        results[name] = {**metrics, "size": {**totals(network), "macs": macs(network, (1, *store.array.shape[1:]))}}
+        probabilities = pd.DataFrame(logits.softmax(dim=1).numpy(), columns=store.scenes)
+        tables.append(pd.concat([clips.assign(model=name), probabilities], axis=1))
+        print(f"evaluate@{seed}: {name}: {metrics['accuracy']:.1f} %, log loss {metrics['log_loss']:.3f}")
+    results["quantized"]["size"]["file_bytes"] = package_path(seed).stat().st_size
+    journal.metrics(results)
+    with replacing(PREDICTIONS / f"{seed}.parquet") as temporary:
+        pd.concat(tables).to_parquet(temporary, index=False)
+    write_json(SIZES / f"{seed}.json", as_json(account(networks["quantized"])))
+    write_json(SEEDS / f"{seed}.json", results)
+
+
+if __name__ == "__main__":
+    run(evaluate)

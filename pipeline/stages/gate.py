@@ -1,0 +1,104 @@
+"""Stage gate: refuse a model that is too large or not good enough; the limits are in params.yaml under `gates`.
+
+A model that passes is handed to the registry (`pipeline.release.registry`) by way of the journal.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import asc_core
+from asc_core import UserError
+from asc_core.compression.rules import limits
+from asc_core.files import read_json, write_json
+from pipeline.params import Gates, Params
+from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, package_path
+from pipeline.reporting.card import model_card
+from pipeline.reporting.tables import median_seed
+from pipeline.runtime.journal import Journal, features_hash, write_text
+from pipeline.runtime.stage import run
+
+SERVED = Path(__file__).parents[1] / "release" / "shipped" / "served.py"  # not imported here: it would load MLflow
+LIBRARY = Path(asc_core.__file__).parent
+
+
+def checks(summary: dict[str, Any], seeds: dict[int, dict[str, Any]], gates: Gates) -> list[dict[str, Any]]:
+    """A row for every limit that is set: name, value, limit, passed. Sizes are those of the largest seed.
+
+    Args:
+        seeds: what was measured of the quantised network of each seed.
+    """
+    model, teacher = summary["quantized"], summary["teacher"]
+    drop = teacher["accuracy"]["mean"] - model["accuracy"]["mean"]
+    worst = min(value["mean"] for value in model["accuracy_by_device"].values())
+    values = {
+        "counted_bytes": (model["size"]["counted_bytes"], "at most"),
+        "file_bytes": (model["size"]["file_bytes"], "at most"),
+        "accuracy": (model["accuracy"]["mean"], "at least"),
+        "accuracy_drop": (drop, "at most"),
+        "worst_device": (worst, "at least"),
+    }
+    rules = limits(model["size"], gates.rules) if gates.rules else []
+    rows = [row(f"{gates.rules}: {limit.name}", limit.value, "at most", limit.most) for limit in rules]
+    for name, (value, sense) in values.items():
+        limit = getattr(gates, name)
+        if limit is not None:
+            rows.append(row(name, value, sense, limit))
+    if gates.seed_accuracy is not None:
+        rows += [
+            row(f"accuracy of seed {seed}", each["accuracy"], "at least", gates.seed_accuracy)
+            for seed, each in seeds.items()
+        ]
+    return rows
+
+
+def row(name: str, value: float, sense: str, limit: float) -> dict[str, Any]:
+    """One check, done."""
+    passed = value <= limit if sense == "at most" else value >= limit
+    return {"name": name, "value": value, "sense": sense, "limit": limit, "passed": passed}
+
+
+def complaint(row: dict[str, Any]) -> str:
+    """One failed check in words: what was measured, the limit, and by how much it is missed."""
+    value, limit = row["value"], row["limit"]
+    missed = abs(value - limit)
+    if not isinstance(value, int):
+        return f"{row['name']} is {value:.2f}, the limit is {row['sense']} {limit:g}, missed by {missed:.2f}"
+    unit = " bytes" if row["name"].endswith("_bytes") else ""
+    return f"{row['name']} is {value:,}{unit}, the limit is {row['sense']} {limit:,}{unit}, missed by {missed:,}{unit}"
+
+
+def gate(params: Params, journal: Journal) -> None:
+    """Check the summary against the limits, write the model card, and have a model that passed registered."""
+    summary = read_json(SUMMARY)
+    seeds = {seed: read_json(SEEDS / f"{seed}.json")["quantized"] for seed in params.seeds}
+    rows = checks(summary, seeds, params.gates)
+    failed = [row for row in rows if not row["passed"]]
+    write_json(GATE, {"passed": not failed, "checks": rows})
+    model = summary["quantized"]
+    seed = median_seed({seed: each["accuracy"] for seed, each in seeds.items()})
+    package, source = package_path(seed), params.data.source
+    card = model_card(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)
+    write_text(CARD, card)
+    journal.metrics({"gate.passed": int(not failed)}, summary=True)
+    for path in (GATE, CARD):
+        journal.artifact(path, summary=True)
+    for row in rows:
+        print(
+            f"gate: {'passed' if row['passed'] else 'FAILED'}: {row['name']} {row['value']:.6g}, limit {row['limit']:g}"
+        )
+    if failed:
+        raise UserError("; ".join(complaint(row) for row in failed))
+    facts = {
+        "seed": seed,
+        "seeds": params.seeds,
+        "accuracy": model["accuracy"],
+        "log_loss": model["log_loss"],
+        **seeds[seed]["size"],
+        "source": source,
+        "features": features_hash(),
+    }
+    journal.model([package, CARD, SERVED, LIBRARY], facts)
+
+
+if __name__ == "__main__":
+    run(gate)

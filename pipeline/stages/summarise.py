@@ -1,0 +1,90 @@
+"""Stage summarise: mean and standard deviation over the seeds, as JSON, as a table and as plots."""
+
+from typing import Any
+
+import pandas as pd
+
+from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
+from asc_core.files import read_json, write_json
+from pipeline.params import Params
+from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION
+from pipeline.reporting import plots
+from pipeline.reporting.tables import cell, markdown_table, over_seeds
+from pipeline.runtime.journal import Journal, flat, write_text
+from pipeline.runtime.stage import run
+
+
+def summary_of(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """The summary of the evaluations of several seeds. Sizes are the largest: a limit must hold for every seed."""
+    summary = {}
+    for model in seeds[0]:
+        metrics = [{key: value for key, value in seed[model].items() if key != "size"} for seed in seeds]
+        sizes = [seed[model]["size"] for seed in seeds]
+        summary[model] = {**over_seeds(metrics), "size": {key: max(size[key] for size in sizes) for key in sizes[0]}}
+    return summary
+
+
+def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> str:
+    """The summary as a table that people read: a row a network, a column a device."""
+    devices = list(next(iter(summary.values()))["accuracy_by_device"])
+    heads = ["network", "accuracy", "log loss", "seen", "unseen", *devices, "non-zero", "counted KB", "file KB"]
+    lines = []
+    for name, model in summary.items():
+        size = model["size"]
+        cells = [
+            name,
+            cell(model["accuracy"]),
+            cell(model["log_loss"], 3),
+            cell(model["accuracy_seen"]),
+            cell(model["accuracy_unseen"]),
+            *(cell(model["accuracy_by_device"][device]) for device in devices),
+            str(size["nonzero_parameters"]),
+            f"{size['counted_bytes'] / 1024:.1f}",
+            f"{size['file_bytes'] / 1024:.1f}" if "file_bytes" in size else "-",
+        ]
+        lines.append(cells)
+    head = (
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent; log loss with "
+        f"the natural logarithm; devices that training never heard: {', '.join(unseen) or 'none'}. KB = 1024 bytes."
+    )
+    return f"{head}\n\n{markdown_table(heads, lines)}"
+
+
+def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
+    """The account of a package, tensor by tensor, and what is left of the limit in either reading."""
+    keys = ("parameters", "nonzero", "bits", "counted_bytes")
+    total = {key: sum(row[key] for row in rows) for key in keys}
+    counted = total["counted_bytes"]
+    lines = [[row["name"], *(f"{row[key]:,}" for key in keys)] for row in rows]
+    lines.append(["**all**", f"{total['parameters']:,}", f"{total['nonzero']:,}", "", f"{counted:,}"])
+    readings = ", ".join(f"{100 * counted / limit:.1f} % of {limit:,} bytes" for limit in (LIMIT, DECIMAL_LIMIT))
+    return (
+        f"The quantised network of seed {seed}, the largest. Counted: non-zero entries times the bytes of their type; "
+        f"{counted:,} bytes are {readings} (128 KB in either reading). The packaged file has {file_bytes:,} bytes.\n\n"
+        + markdown_table(["tensor", "parameters", "non-zero", "bits", "bytes"], lines)
+    )
+
+
+def summarise(params: Params, journal: Journal) -> None:
+    """Summarise the seeds that the parameters list, and no other."""
+    seeds = {seed: read_json(SEEDS / f"{seed}.json") for seed in params.seeds}
+    summary = summary_of(list(seeds.values()))
+    sizes = {seed: results["quantized"]["size"] for seed, results in seeds.items()}
+    largest = max(sizes, key=lambda seed: sizes[seed]["counted_bytes"])
+    unseen = read_json(VALIDATION)["unseen_devices"]
+    write_json(SUMMARY, summary)
+    write_text(TABLE, markdown(summary, params.seeds, unseen))
+    write_text(SIZE, size_table(read_json(SIZES / f"{largest}.json"), largest, sizes[largest]["file_bytes"]))
+    predictions = pd.concat(pd.read_parquet(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds)
+    PLOTS.mkdir(parents=True, exist_ok=True)
+    plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
+    plots.confusion(predictions[predictions["model"] == "quantized"], PLOTS / "confusion_quantized.png")
+    # The mean takes the metric's own name, so that it stands above those of the seeds where runs are compared.
+    journal.metrics({name.removesuffix(".mean"): value for name, value in flat(summary).items()}, summary=True)
+    for path in (SUMMARY, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):
+        journal.artifact(path, summary=True)
+    print(TABLE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run(summarise)
