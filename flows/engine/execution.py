@@ -20,6 +20,7 @@ from asc_core.cores import usable_cores
 from flows.engine.stages import LIMITS, Outcome, StageFailed, end_all, run_command, run_stage
 from flows.engine.workspace import held
 from pipeline.runtime.processes import follow
+from pipeline.runtime.threads import share
 
 # Threads that wait for a stage cost nothing; how many stages compute at once is limited by an Execution's slots.
 RUNNER = ThreadPoolTaskRunner(max_workers=1000)  # type: ignore[var-annotated]
@@ -115,7 +116,7 @@ class Execution:
         """
         cores = usable_cores()
         side_by_side = max(1, min(parallel or cores, jobs))
-        self.threads = threads or max(1, cores // side_by_side)
+        self.threads = threads or share(side_by_side)
         self.slots = threading.BoundedSemaphore(side_by_side)
 
     def submit(self, target: str, after: list[PrefectFuture] | None = None, *, pull: bool = False) -> PrefectFuture:

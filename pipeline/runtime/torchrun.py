@@ -42,8 +42,7 @@ def share(processes: int) -> int:
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # Else torchrun makes it 1, with a warning.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // processes)))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // processes))  # the stage's, shared
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
     command = ["--standalone", "--nproc-per-node", str(processes), "--module", module, *sys.argv[1:]]
