@@ -174,7 +174,7 @@ def screenshot(folder: Path, experiment: str) -> Path:
 def main() -> int:
     """Picture the store in this folder; return what the process is to return."""
     from pipeline import params
-    from pipeline.release.sync import prepare
+    from pipeline.release.mlflow_client import prepare
 
     prepare()
     try:

@@ -25,8 +25,9 @@ import typer
 
 from asc_core import UserError
 from asc_core.files import digest
+from pipeline.release import mlflow_client
 from pipeline.reporting.tables import markdown_table
-from pipeline.runtime.journal import JOURNALS, flat
+from pipeline.runtime.journal import flat
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -231,33 +232,23 @@ def rollback_command() -> None:
 @contextlib.contextmanager
 def _registry() -> Iterator["MlflowClient"]:
     """A client for a command, while no journal is sent; a mistake ends the process with one line and code 1."""
-    from filelock import FileLock
-
-    from pipeline.release.sync import default_uri, prepare
-
-    prepare()
-    import logging
-
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    JOURNALS.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(JOURNALS / "sync.lock"):
-            client = MlflowClient()
-            if not client.search_registered_models(f"name = '{NAME}'"):
-                raise UserError(f"{default_uri()}: no model {NAME} yet; `dvc repro` registers one that passes the gate")
-            yield client
+        with mlflow_client.alone():
+            client = mlflow_client.connect()
+            from mlflow.exceptions import MlflowException
+
+            try:
+                if not client.search_registered_models(f"name = '{NAME}'"):
+                    raise UserError(
+                        f"{mlflow_client.shown_address()}: no model {NAME} yet; "
+                        "`dvc repro` registers one that passes the gate"
+                    )
+                yield client
+            except MlflowException as error:
+                raise UserError(f"MLflow at {mlflow_client.shown_address()}: {mlflow_client.one_line(error)}") from None
     except UserError as error:
-        reason = str(error)
-    except MlflowException as error:
-        reason = f"MLflow at {default_uri()}: {str(error).splitlines()[0][:160]}"
-    else:
-        return
-    print(f"registry: error: {reason}", file=sys.stderr)
-    raise typer.Exit(1)
+        print(f"registry: error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

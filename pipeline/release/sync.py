@@ -6,7 +6,6 @@ sender was killed before it could make the note) is the same measurement to MLfl
 
 import io
 import json
-import os
 import re
 import shutil
 import sys
@@ -14,6 +13,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asc_core import UserError
+from asc_core.files import digest, write_json
+from pipeline.release import mlflow_client, registry
 from pipeline.runtime.journal import JOURNALS, git
 
 if TYPE_CHECKING:
@@ -25,64 +27,38 @@ BATCH_OF_PARAMS = 100  # likewise
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 
 
-def default_uri() -> str:
-    """The store in the project's folder, unless MLFLOW_TRACKING_URI names another."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
-
-
-def prepare() -> None:
-    """Settings that have to be made before MLflow is imported."""
-    os.environ["MLFLOW_TRACKING_URI"] = default_uri()
-    # With the defaults a dead server would be tried for minutes. And a request that is repeated because its answer came
-    # too late makes a second run: `_start` looks first whether there is one, the next time.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    # Else a server with an object store behind it hands out addresses that may be the server's network's alone.
-    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
-
 def sync() -> int:
     """Send everything that is new; return how many journals could not be sent."""
-    from filelock import FileLock, Timeout
-
-    JOURNALS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(JOURNALS / "sync.lock")
     try:
-        held = lock.acquire(timeout=60)  # one sender at a time: the first use of a new database must not be shared
-    except Timeout:
+        with mlflow_client.alone(seconds=60):
+            return _send_all(_pending())
+    except UserError as error:
+        print(
+            f"{error}; the reports stay in {JOURNALS} and go with the next stage or with "
+            "`python -m pipeline.release.sync`",
+            file=sys.stderr,
+        )
         return len(_pending())
-    with held:
-        pending = _pending()
-        if not pending:
-            return 0
-        prepare()
-        import logging
 
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
 
-        for noisy in ("alembic", "mlflow"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
-        client = MlflowClient()
-        refused = 0
-        for number, journal in enumerate(pending):
-            try:
-                _send(client, journal)
-            except (MlflowException, OSError) as error:
-                reason = str(error).splitlines()[0][:160]
-                if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
-                    print(f"{journal}: refused by MLflow ({reason}); the others are sent", file=sys.stderr)
-                    refused += 1
-                    continue
-                print(
-                    f"MLflow at {default_uri()} does not answer ({reason}); the reports stay in {JOURNALS} "
-                    "and go with the next stage or with `python -m pipeline.release.sync`",
-                    file=sys.stderr,
-                )
-                return refused + len(pending) - number
+def _send_all(pending: list[Path]) -> int:
+    """Send these journals; return how many MLflow refused.
+
+    Raises:
+        UserError: the store does not answer, or not any more.
+    """
+    if not pending:
+        return 0
+    client = mlflow_client.connect()
+    refused = 0
+    for journal in pending:
+        try:
+            _send(client, journal)
+        except Exception as error:  # stores of databases and of artifacts have errors without a base of their own
+            mlflow_client.check(client)
+            reason = mlflow_client.one_line(error)
+            print(f"{journal}: refused by MLflow ({reason}); the others are sent", file=sys.stderr)
+            refused += 1
     return refused
 
 
@@ -104,9 +80,7 @@ def _sent(journal: Path) -> dict[str, Any]:
 
 
 def _send(client: "MlflowClient", journal: Path) -> None:
-    from asc_core.files import digest, write_json
-
-    sent, store = _sent(journal), digest(default_uri())  # an address may hold a password
+    sent, store = _sent(journal), digest(mlflow_client.shown_address())
     if sent.get("store") != store:  # begun in another: the one that is used now gets it whole
         sent = {"bytes": 0, "store": store}
     with open(journal, "rb") as file:
@@ -126,8 +100,6 @@ def _send(client: "MlflowClient", journal: Path) -> None:
             client.log_artifact(sent["parent" if line["summary"] else "run"], line["path"])
             shutil.rmtree(Path(line["path"]).parent)
         elif line["event"] == "model" and Path(line["path"]).exists():
-            from pipeline.release import registry
-
             registry.register(client, sent["parent"], Path(line["path"]), line["facts"])
             shutil.rmtree(line["path"])
         elif line["event"] == "tags":
