@@ -7,3 +7,15 @@ class UserError(Exception):
     Its text is one line that names the file, row or key and says what to do. Entry points print it without a
     traceback and exit with code 1.
     """
+
+
+class ConfigError(UserError, ValueError):
+    """A configuration cannot be used: `field` of it, or what several of its fields make together.
+
+    It is a ValueError too, so that a reader of configuration files that builds one (pydantic, say) can add which of
+    its keys it was.
+    """
+
+    def __init__(self, reason: str, field: str = "") -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.reason, self.field = reason, field

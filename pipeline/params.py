@@ -6,10 +6,13 @@ from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from asc_core import UserError
 from asc_core.compression.config import PruningConfig
+from asc_core.config import SEED, shown
 from asc_core.corpus.config import FetchConfig, SyntheticConfig
+from asc_core.errors import ConfigError
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
 from asc_core.training.config import AugmentConfig, DistillationConfig, Schedule, TrainingConfig
@@ -17,11 +20,14 @@ from asc_core.training.config import AugmentConfig, DistillationConfig, Schedule
 PARAMS = Path("params.yaml")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=10**12)]
+Seeds = Annotated[list[Annotated[int, Field(ge=SEED.least, le=SEED.most)]], Field(min_length=1, max_length=1_000)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    """Keys of a file. The ranges of what configures the library are stated there, in its dataclasses."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def _ascending(bounds: tuple[int, int | None]) -> tuple[int, int | None]:
@@ -41,7 +47,7 @@ class ExpectAudio(Section):
     sample_rate: Count | None  # Hz
     channels: Count | None
     subtype: str | None  # as libsndfile names it
-    seconds: Annotated[float, Field(gt=0)] | None
+    seconds: Annotated[float, Field(gt=0, le=86_400)] | None
 
 
 class SplitSizes(Section):
@@ -94,14 +100,14 @@ class StudentStage(Section):
 
 
 class Prune(Section):
-    ratio: Annotated[float, Field(ge=0, lt=1)]
-    rise_epochs: Count
+    ratio: float
+    rise_epochs: int
     schedule: Schedule
 
     @model_validator(mode="after")
     def _risen(self) -> "Prune":
-        if self.rise_epochs > self.schedule.epochs:
-            raise ValueError(f"rise_epochs: {self.rise_epochs} is more than its {self.schedule.epochs} epochs")
+        if self.config.rise_epochs > self.schedule.epochs:
+            raise ConfigError(f"{self.rise_epochs} is more than its {self.schedule.epochs} epochs", "rise_epochs")
         return self
 
     @property
@@ -126,7 +132,7 @@ class Gates(Section):
     file_bytes: Count | None
     accuracy: Percent | None
     seed_accuracy: Percent | None
-    accuracy_drop: float | None
+    accuracy_drop: Annotated[float, Field(ge=-100, le=100)] | None
     worst_device: Percent | None
 
 
@@ -135,7 +141,7 @@ class Tracking(Section):
 
 
 class Params(Section):
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Seeds
     data: Data
     synthetic: SyntheticConfig
     tau2020: FetchConfig
@@ -153,9 +159,9 @@ class Params(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: {self.seeds} names a seed twice")
+            raise ConfigError(f"{shown(self.seeds)} names a seed twice", "seeds")
         if self.student.start == "teacher" and self.student.network != self.teacher.network:
-            raise ValueError("student.start: teacher needs student.network to be the same as teacher.network")
+            raise ConfigError("teacher needs student.network to be the same as teacher.network", "student.start")
         return self
 
 
@@ -174,14 +180,17 @@ def check(model: type[Checked], values: object, origin: Path | str) -> Checked:
         raise UserError(f"{origin}: " + "; ".join(_explain(each) for each in error.errors())) from None
 
 
-def _explain(error: dict) -> str:
+def _explain(error: ErrorDetails) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{key}: unknown key, remove it or mend its spelling"
     if error["type"] in ("missing", "missing_argument"):
         return f"{key}: missing key"
-    reason = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {reason}, got {error['input']!r}" if key else reason
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        key = ".".join(part for part in (key, cause.field) if part)
+        return f"{key}: {cause.reason}" if key else cause.reason
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {shown(error['input'])}"
 
 
 def load(path: Path = PARAMS) -> Params:

@@ -1,9 +1,9 @@
 """How much of a network goes."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from asc_core.config import Config
-from asc_core.errors import UserError
+from asc_core.config import Config, Range
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,8 @@ class PruningConfig(Config):
     before the training (arXiv 2206.13909, section 2.4).
     """
 
-    ratio: float
-    rise_epochs: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.ratio < 1 or self.rise_epochs < 1:
-            raise UserError(f"prune: needs 0 <= ratio < 1 and rise_epochs >= 1; got {self}")
+    ratio: Annotated[float, Range(0, 0.999)]
+    rise_epochs: Annotated[int, Range(1, 10_000)] = 1
 
     def at(self, epoch: int) -> float:
         """The ratio in an epoch, counted from 0."""

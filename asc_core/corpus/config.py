@@ -1,10 +1,10 @@
 """What the sources of a corpus can be told."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from asc_core.config import Config
-from asc_core.errors import UserError
+from asc_core.config import SEED, Config, Range
+from asc_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -19,26 +19,21 @@ class SyntheticConfig(Config):
         seed: of every random number but the devices' responses.
 
     Raises:
-        UserError: a value is out of range.
+        ConfigError: a value is out of range, or there are more copies than recordings.
     """
 
-    clip_seconds: float = 2.0
-    train_recordings: int = 30
-    train_copies: int = 6
-    test_recordings: int = 5
-    seed: int = 0
+    clip_seconds: Annotated[float, Range(0.5, 60)] = 2.0
+    train_recordings: Annotated[int, Range(1, 100_000)] = 30
+    train_copies: Annotated[int, Range(0, 100_000)] = 6
+    test_recordings: Annotated[int, Range(1, 100_000)] = 5
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
-        seconds = self.clip_seconds
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.5 <= seconds <= 60:
-            raise UserError(f"clip_seconds: must be a number from 0.5 to 60, not {seconds!r}")
-        highest = {"train_copies": self.train_recordings}
-        for name, lowest in (("train_recordings", 1), ("train_copies", 0), ("test_recordings", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise UserError(f"{name}: must be a whole number of at least {lowest}, not {value!r}")
-            if value > highest.get(name, math.inf):
-                raise UserError(f"{name}: {value} is more than the {highest[name]} of train_recordings")
+        super().__post_init__()
+        if self.train_copies > self.train_recordings:
+            raise ConfigError(
+                f"{self.train_copies} is more than the {self.train_recordings} of train_recordings", "train_copies"
+            )
 
 
 @dataclass(frozen=True)
@@ -48,4 +43,4 @@ class FetchConfig(Config):
     base_url: str = "https://zenodo.org/records/3819968/files"  # or a mirror: NAME?download=1 is appended
     archives: str | None = None  # a folder of archives: used instead of the network, never changed
     keep_archives: bool = False  # move downloaded archives to archives/ in the corpus instead of deleting them
-    connections: int = 3  # archives downloaded at once
+    connections: Annotated[int, Range(1, 32)] = 3  # archives downloaded at once

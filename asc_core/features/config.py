@@ -1,26 +1,34 @@
 """How sound becomes features."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from asc_core.config import Config
-from asc_core.errors import UserError
+from asc_core.config import Config, Range
+from asc_core.errors import ConfigError
+
+LONGEST_WINDOW = 1 << 15  # samples
 
 
 @dataclass(frozen=True)
 class FeatureConfig(Config):
-    """How sound becomes log-mel energies. Published: 256 bands at 16 kHz, 130 ms windows every 30 ms."""
+    """How sound becomes log-mel energies. Published: 256 bands at 16 kHz, 130 ms windows every 30 ms.
 
-    sample_rate: int = 16_000
-    n_mels: int = 256
-    window_ms: float = 130
-    hop_ms: float = 30
+    The ranges end well above any published system, and where a machine of any size can still hold the filters.
+
+    Raises:
+        ConfigError: a value is out of range, or the window is longer than `LONGEST_WINDOW` samples.
+    """
+
+    sample_rate: Annotated[int, Range(4_000, 384_000)] = 16_000  # Hz
+    n_mels: Annotated[int, Range(32, 512, multiple_of=32)] = 256  # halved three times, then taken as four sub-bands
+    window_ms: Annotated[float, Range(5, 1_000)] = 130
+    hop_ms: Annotated[float, Range(1, 1_000)] = 30
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_mels", "window_ms", "hop_ms"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"features.{name}: {getattr(self, name)} is not positive")
-        if self.n_mels % 32:
-            raise UserError(f"features.n_mels: {self.n_mels} is not a multiple of 32 (three halvings, four sub-bands)")
+        super().__post_init__()
+        if self.n_fft > LONGEST_WINDOW:
+            most = 1000 * LONGEST_WINDOW // self.sample_rate
+            raise ConfigError(f"needs at most {most} at {self.sample_rate} Hz, got {self.window_ms}", "window_ms")
 
     @property
     def n_fft(self) -> int:

@@ -46,7 +46,7 @@ def test_the_table_has_a_line_for_every_system(monkeypatch):
 
 
 def test_a_width_that_gives_no_channels_is_an_error():
-    with pytest.raises(UserError, match=r"network\.width: 0"):
+    with pytest.raises(UserError, match=r"^width: needs a whole number from 1 to 256, got 0"):
         NetworkConfig("cp_resnet", width=0)
 
 

@@ -205,7 +205,7 @@ def test_what_is_pruned_on_the_way_survives_an_interruption(store, tmp_path, sto
 
 @pytest.mark.parametrize(("ratio", "rise"), [(1.0, 1), (-0.1, 1), (0.5, 0)])
 def test_impossible_pruning_is_an_error(ratio, rise):
-    with pytest.raises(UserError, match="prune: needs 0 <= ratio < 1 and rise_epochs >= 1"):
+    with pytest.raises(UserError, match=r"^(ratio|rise_epochs): needs "):
         PruningConfig(ratio, rise)
 
 

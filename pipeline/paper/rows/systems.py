@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from asc_core.config import shown
+from asc_core.errors import ConfigError
 from asc_core.models.config import NetworkConfig
 from asc_core.training.config import Schedule
-from pipeline.params import Prune, Section, check, read_yaml
+from pipeline.params import Prune, Section, Seeds, check, read_yaml
 
 SETTINGS = Path("pipeline/paper/paper.yaml")
 DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")
@@ -25,7 +27,7 @@ class Quantize(Section):
 class Paper(Section):
     """What paper.yaml holds."""
 
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Seeds
     systems: Annotated[list[str], Field(min_length=1)]
     compressed: list[str]
     small_tau: float
@@ -35,6 +37,19 @@ class Paper(Section):
     schedule: Schedule
     prune: Prune
     quantize: Quantize
+
+    @model_validator(mode="after")
+    def _known(self) -> "Paper":
+        for key, known in (("systems", SYSTEMS), ("compressed", COMPRESSION)):
+            for position, name in enumerate(getattr(self, key)):
+                if name not in known:
+                    raise ConfigError(f"unknown name {shown(name)}, known are {', '.join(known)}", f"{key}.{position}")
+        for system in SYSTEMS.values():
+            try:
+                system.network(self)
+            except ConfigError as error:
+                raise ConfigError(error.reason, f"{system.size}_{error.field}") from None
+        return self
 
 
 class PaperFile(Section):
