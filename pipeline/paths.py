@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from asc_core import UserError
 from asc_core.files import read_json
 
 CORPUS = Path("data/corpus.json")  # where the corpus is
@@ -33,3 +34,14 @@ def model_path(seed: int, name: str) -> Path:
 def package_path(seed: int) -> Path:
     """The quantised network of a seed: the file that ships."""
     return Path("models") / str(seed) / "quantized.asc"
+
+
+def made(path: Path) -> Path:
+    """`path`, which a stage has made.
+
+    Raises:
+        UserError: it has not been made.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: not there; run `dvc repro`, which makes it")
+    return path

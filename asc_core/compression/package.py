@@ -3,7 +3,8 @@
 Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a safetensors file. Its header holds the
 description (network, labels, features and whatever the maker adds); its tensors are those of the network, all of a type
 joined in the network's order and taken apart into what compresses well (`_join`). How many there are of each follows
-from the network that is described, so reading executes nothing and trusts no length that the file states.
+from the network that is described, so reading executes nothing, trusts no length that the file states, and unpacks no
+more than that network needs.
 """
 
 import hashlib
@@ -21,22 +22,31 @@ from asc_core.compression.quantize import deploy
 from asc_core.errors import UserError
 from asc_core.files import replacing
 from asc_core.models.config import NetworkConfig
+from asc_core.models.description import HEADER, ILL_MADE, check_finite, network_of, outline, parse, reason
 from asc_core.models.networks import build
 from asc_core.models.norm import GlobalFreqNorm
 
 MAGIC = b"ASC1"
 DIGEST = 32
+PARTS = {"nonzero": np.uint8, "weights": np.int8, "halves": np.uint8, "floats": np.float32}  # in little-endian order
 MOST = 1 << 24  # bytes of a package, far above any model of this kind
-MOST_UNPACKED = 1 << 22  # bytes that its tensors may take, or
-EXPANSION = 8  # times the size of the package where that is more
-MEMORY = 1 << 26  # that unpacking may take; the dictionary is no larger than what it unpacks to
+ENTRIES = 1 << 24  # most numbers in the tensors of a network: zeros take almost nothing in a package, but do unpacked
+BANDS = 1 << 12  # most bands that an input layer has statistics of
+MEMORY = 1 << 26  # bytes that unpacking may take; the dictionary is no larger than what it unpacks to
 
 
 def write(path: Path, network: nn.Module, config: NetworkConfig, labels: list[str], **more: Any) -> None:
-    """Write a deployed network to `path`, atomically; `more` is JSON that goes into the description."""
+    """Write a deployed network to `path`, atomically; `more` is JSON that goes into the description.
+
+    Raises:
+        UserError: `read` would refuse the package, whose labels, or network, are beyond its bounds.
+    """
     from safetensors.numpy import save
 
     description = {"network": asdict(config), "labels": labels, **more}
+    network_of(description)
+    check_finite(network.state_dict())
+    _check_entries(network)
     state = [tensor.cpu().numpy().ravel() for tensor in network.state_dict().values()]
     content = save(_join(state), metadata={"asc": json.dumps(description)})
     how = {"preset": 9 | lzma.PRESET_EXTREME, "dict_size": max(4096, len(content)), "lc": 0, "lp": 0, "pb": 0}
@@ -64,17 +74,19 @@ def _split(joined: dict[str, np.ndarray], network: nn.Module) -> dict[str, torch
     """The inverse of `_join`: the state of a network of the given structure.
 
     Raises:
-        ValueError: there are more or fewer numbers than the network has.
+        ValueError: there are more or fewer numbers than the network has, or they are of other types.
         LookupError: a part is missing.
     """
+    for name, dtype in PARTS.items():
+        if joined[name].dtype != dtype:
+            raise ValueError(f"its {name} are of type {joined[name].dtype}, not {np.dtype(dtype)}")
     if isinstance(network.input, GlobalFreqNorm):  # how many bands there are is known to the numbers alone
         bands = joined["floats"].size // 2
         network.input.fit(torch.zeros(bands), torch.ones(bands), 1.0)
     state = network.state_dict()
-    counts = {
-        dtype: sum(tensor.numel() for tensor in state.values() if tensor.dtype == dtype)
-        for dtype in (torch.int8, torch.float16, torch.float32)
-    }
+    counts = _counts(network)
+    if joined["nonzero"].shape != (-(-counts[torch.int8] // 8),):
+        raise ValueError("weights of another network than it describes")
     nonzero = np.unpackbits(joined["nonzero"], count=counts[torch.int8]).astype(bool)
     weights = np.zeros(len(nonzero), np.int8)
     if joined["weights"].shape != (nonzero.sum(),) or not joined["weights"].all():
@@ -98,40 +110,68 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The deployed network in a package, ready to predict, and its description.
 
     Raises:
-        UserError: the file is missing, foreign, damaged or too large.
+        UserError: the file is missing, foreign, damaged or too large, does not fit its own description, or holds a
+            number that is not finite.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     try:
         if path.stat().st_size > MOST:
             raise UserError(f"{path}: larger than {MOST} bytes, not a package of this pipeline")
-        data = path.read_bytes()
+        data = memoryview(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}; the stage quantize makes it") from None
+        raise UserError(f"{path}: {error.strerror or error}") from None
     digest, payload = data[len(MAGIC) : len(MAGIC) + DIGEST], data[len(MAGIC) + DIGEST :]
-    if not data.startswith(MAGIC):
+    if data[: len(MAGIC)] != MAGIC:
         raise UserError(f"{path}: not a package of this pipeline")
     if hashlib.sha256(payload).digest() != digest:
         raise UserError(f"{path}: damaged or incomplete; copy or build it again")
     try:
-        unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=MEMORY)
-        content = unpacker.decompress(payload, max_length=max(EXPANSION * len(payload), MOST_UNPACKED))
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        description = json.loads(header["__metadata__"]["asc"])
-        network = build(NetworkConfig(**description["network"]), len(description["labels"]))
-        deploy(network)
-        network.load_state_dict(_split(load(content), network))
-    except (
-        UserError,
-        SafetensorError,
-        lzma.LZMAError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-    ) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: not a usable package ({reason})") from None
+        return _unpack(payload)
+    except (SafetensorError, lzma.LZMAError, *ILL_MADE) as error:
+        raise UserError(f"{path}: not a usable package ({reason(error)})") from None
+
+
+def _unpack(payload: memoryview) -> tuple[nn.Module, dict[str, Any]]:
+    """What `read` returns, from the LZMA stream."""
+    from safetensors.numpy import load
+
+    unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=MEMORY)
+    length = unpacker.decompress(payload, max_length=8)
+    if int.from_bytes(length, "little") > HEADER:
+        raise ValueError("its header is too long")
+    header = unpacker.decompress(b"", max_length=int.from_bytes(length, "little"))
+    description = parse(json.loads(header)["__metadata__"]["asc"])
+    config, classes = network_of(description)
+    expected = outline(config, classes)
+    with torch.device("meta"):
+        deploy(expected)
+    _check_entries(expected)
+    tensors = unpacker.decompress(b"", max_length=_most_bytes(expected))
+    state = _split(load(length + header + tensors), expected)
+    check_finite(state)
+    network = build(config, classes)
+    deploy(network)
+    network.load_state_dict(state)
     return network, description
+
+
+def _counts(network: nn.Module) -> dict[torch.dtype, int]:
+    """How many numbers of each type a deployed network has."""
+    counts = dict.fromkeys((torch.int8, torch.float16, torch.float32), 0)
+    for tensor in network.state_dict().values():
+        counts[tensor.dtype] += tensor.numel()
+    return counts
+
+
+def _most_bytes(network: nn.Module) -> int:
+    """What the tensors of a package of a network with this structure take, where none of its weights is zero."""
+    counts = _counts(network)
+    floats = counts[torch.float32] + (2 * BANDS if isinstance(network.input, GlobalFreqNorm) else 0)
+    return -(-counts[torch.int8] // 8) + counts[torch.int8] + 2 * counts[torch.float16] + 4 * floats
+
+
+def _check_entries(network: nn.Module) -> None:
+    entries = sum(_counts(network).values())
+    if entries > ENTRIES:
+        raise UserError(f"a network of {entries:,} numbers, a package holds up to {ENTRIES:,}")

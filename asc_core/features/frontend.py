@@ -11,6 +11,8 @@ from asc_core.features.audio import read_samples
 from asc_core.features.config import FeatureConfig
 from asc_core.features.log_mel import LogMel, fit_length
 
+ENTRIES = 1 << 21  # most numbers in the features of one clip; published: 256 bands x 334 frames
+
 
 def features_of(description: dict[str, Any]) -> tuple[FeatureConfig, float]:
     """The features that a network was trained on, and the length of its clips in seconds.
@@ -19,14 +21,14 @@ def features_of(description: dict[str, Any]) -> tuple[FeatureConfig, float]:
         description: of a package; its entry `features` is {"config": fields of `FeatureConfig`, "seconds": length}.
 
     Raises:
-        UserError: there is no such entry.
+        UserError: there is no such entry, or its clips are empty or longer than any that a network is trained on.
     """
     try:
         features = description["features"]
         config, seconds = FeatureConfig(**features["config"]), float(features["seconds"])
-        if round(seconds * config.sample_rate) < 1:
+        if round(seconds * config.sample_rate) < 1 or config.n_mels * config.frames(seconds) > ENTRIES:
             raise ValueError(f"clips of {seconds} s")
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"it does not say what features it was trained on ({error!r})") from None
     return config, seconds
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from asc_core.errors import UserError
 from asc_core.files import replacing
 from asc_core.models.config import NetworkConfig
+from asc_core.models.description import HEADER, ILL_MADE, check_finite, network_of, outline, parse, reason
 from asc_core.models.networks import build
 
 
@@ -26,21 +27,44 @@ def load(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a checkpoint, in evaluation mode, and its description.
 
     Raises:
-        UserError: the file is missing, is no checkpoint of this library, or does not fit its own description.
+        UserError: the file is missing, is no checkpoint of this library, does not fit its own description, or holds a
+            number that is not finite.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
+        with path.open("rb") as start:
+            if int.from_bytes(start.read(8), "little") > HEADER:
+                raise ValueError("its header is too long")
         with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["asc"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        network = build(NetworkConfig(**description["network"]), len(description["labels"]))
+            description = parse((file.metadata() or {})["asc"])
+            config, classes = network_of(description)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict); not read yet
+        _compare(outline(config, classes), state)
+        network = build(config, classes)
         network.load_state_dict(state)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint; run the stage that makes it") from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: not a checkpoint of this pipeline ({str(error).splitlines()[0]})") from None
+        check_finite(state)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+    except (SafetensorError, *ILL_MADE) as error:
+        raise UserError(f"{path}: not a usable checkpoint ({reason(error)})") from None
     return network.eval(), description
+
+
+def _compare(outline: nn.Module, state: dict[str, Tensor]) -> None:
+    """Hold the tensors of a file to those of the network that it describes, by name, type and shape.
+
+    Raises:
+        ValueError: a name or a type differs.
+        RuntimeError: a shape differs.
+    """
+    types = {name: tensor.dtype for name, tensor in outline.state_dict().items()}
+    for name in sorted(types.keys() ^ state.keys()):
+        raise ValueError(f"{name} is {'missing' if name in types else 'no tensor of the network that it describes'}")
+    for name, dtype in types.items():
+        if state[name].dtype != dtype:
+            raise ValueError(f"{name} is of type {state[name].dtype}, not {dtype}")
+    outline.load_state_dict({name: tensor.to("meta") for name, tensor in state.items()})
 
 
 def contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -60,7 +60,7 @@ from pipeline.challenge.dcase2021_format import (
     check_output,
 )
 from pipeline.params import Params
-from pipeline.paths import FEATURES, corpus_root, package_path
+from pipeline.paths import FEATURES, corpus_root, made, package_path
 
 FOLDER = Path("data/submission")
 EVALUATION = "evaluation_setup/fold1_test.csv"  # the challenge's list: filename, and no scene
@@ -81,7 +81,7 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
     told = params.check(About, params.read_yaml(about), about)
     if len(set(seeds)) != len(seeds):
         raise UserError(f"--seed: {', '.join(map(str, seeds))} names a seed twice")
-    members = [package.read(package_path(seed)) for seed in seeds]
+    members = [package.read(made(package_path(seed))) for seed in seeds]
     description = members[0][1]
     for seed, (_, other) in zip(seeds, members, strict=True):
         if any(other[key] != description[key] for key in ("labels", "features")):

@@ -11,7 +11,7 @@ from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
 from asc_core.models.macs import macs
 from pipeline.params import Params
-from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, model_path, package_path
+from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, made, model_path, package_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 
@@ -20,10 +20,10 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
     """Measure the four networks of a seed."""
     store = FeatureStore(FEATURES)
     networks: dict[str, nn.Module] = {
-        name: checkpoint.load(model_path(seed, name))[0] for name in ("teacher", "student", "pruned")
+        name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("teacher", "student", "pruned")
     }
     # The package itself is evaluated: what is measured is what ships.
-    networks["quantized"] = package.read(package_path(seed))[0]
+    networks["quantized"] = package.read(made(package_path(seed)))[0]
     clips = store.clips[store.clips["split"] == "test"][["filename", "scene", "device"]].reset_index(drop=True)
     results, tables = {}, []
     for name, network in networks.items():

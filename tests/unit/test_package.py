@@ -1,5 +1,6 @@
 """The file that ships: what goes in comes out, and nothing else is believed."""
 
+import copy
 import hashlib
 import json
 import lzma
@@ -15,11 +16,12 @@ from torch import nn
 
 from asc_core.compression import package
 from asc_core.compression.prune import prune
-from asc_core.compression.quantize import deploy, quantize
+from asc_core.compression.quantize import Affine, deploy, quantize
 from asc_core.errors import UserError
 from asc_core.models.config import NetworkConfig
 from asc_core.models.networks import build
 
+BEGIN = len(package.MAGIC) + package.DIGEST
 LABELS = ["bus", "park", "tram"]
 CONFIG = NetworkConfig()
 DESCRIPTION = {"network": {"name": "bc_resnet_asc", "tau": 1, "norm": "resnorm", "width": 64}, "labels": LABELS}
@@ -86,8 +88,9 @@ def expect_user_error_or_equal(path, network):
     return False
 
 
-def test_asc_8_pruned_by_the_published_ratio_is_smaller_than_the_published_count(path):
-    """Its index and the description included; 62,437 bytes are counted in the publication."""
+def test_asc_8_pruned_by_the_published_ratio_is_smaller_than_the_published_size(path):
+    """Its index and the description included. Published are 61.0 KB; the layers and the ratio say 62,437 bytes: 33,035
+    weights of one byte and 14,701 other numbers of two."""
     config = NetworkConfig(tau=8)
     network = deployed(config, 0.89)
     package.write(path, network, config, LABELS, features={"seconds": 10.0})
@@ -123,7 +126,7 @@ def seal(path, payload: bytes) -> None:
 @pytest.mark.parametrize("part", ["outside", "inside"])
 def test_damage_beneath_a_right_checksum_is_refused(network, packed, path, part):
     """Flipped weights cannot be told from others, so this only asks that nothing but the promised error comes out."""
-    payload = packed[len(package.MAGIC) + package.DIGEST :]
+    payload = packed[BEGIN:]
     content = payload if part == "outside" else lzma.decompress(payload)
     rng = random.Random(1)
     for _ in range(100):
@@ -142,7 +145,7 @@ def test_damage_beneath_a_right_checksum_is_refused(network, packed, path, part)
 
 def forged(packed, description, **changes) -> bytes:
     """The content of a package with another description, and with parts exchanged; None takes a part away."""
-    parts = load(lzma.decompress(packed[len(package.MAGIC) + package.DIGEST :]))
+    parts = load(lzma.decompress(packed[BEGIN:]))
     parts = {name: part for name, part in {**parts, **changes}.items() if part is not None}
     return lzma.compress(save(parts, metadata={"asc": json.dumps(description)}), format=lzma.FORMAT_ALONE)
 
@@ -166,9 +169,10 @@ def test_a_forged_package_with_a_true_description_is_read(network, packed, path)
         {"halves": np.zeros((2, 0), np.uint8)},
         {"floats": np.zeros(3, np.float32)},
         {"floats": np.zeros((1, 2), np.float32)},
+        {"floats": np.zeros(2, np.float64)},
     ],
 )
-def test_parts_of_another_length_than_the_networks_are_refused(packed, path, changes):
+def test_parts_of_another_length_or_type_than_the_networks_are_refused(packed, path, changes):
     seal(path, forged(packed, DESCRIPTION, **changes))
     with pytest.raises(UserError, match=f"{path}: not a usable package"):
         package.read(path)
@@ -185,6 +189,8 @@ def test_parts_of_another_length_than_the_networks_are_refused(packed, path, cha
         {**DESCRIPTION, "labels": LABELS[:2]},
         {**DESCRIPTION, "network": {**DESCRIPTION["network"], "depth": 3}},
         *({**DESCRIPTION, "network": {**DESCRIPTION["network"], "tau": tau}} for tau in (0, -1, 2, "1", None, 1e12)),
+        *({**DESCRIPTION, "labels": labels} for labels in (["a", "a", "b"], [1, 2, 3], "abc", ["a", "b", "c" * 1000])),
+        *({**DESCRIPTION, "more": {"accuracy": number}} for number in (float("nan"), float("-inf"))),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
@@ -197,6 +203,36 @@ def test_a_false_description_is_refused(network, packed, path, description):
 def test_a_package_of_an_unknown_network_is_refused(network, packed, path, change):
     seal(path, forged(packed, {**DESCRIPTION, "network": {**DESCRIPTION["network"], **change}}))
     assert expect_user_error_or_equal(path, network)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(network, packed, path, value):
+    parts = load(lzma.decompress(packed[BEGIN:]))
+    halves = np.ascontiguousarray(parts["halves"][::-1].T).view("<f2")
+    halves[7] = value
+    seal(path, forged(packed, DESCRIPTION, halves=np.ascontiguousarray(halves.view(np.uint8).reshape(-1, 2).T[::-1])))
+    with pytest.raises(UserError, match=f"{path}: .*not finite"):
+        package.read(path)
+    broken = copy.deepcopy(network)
+    next(module for module in broken.modules() if isinstance(module, Affine)).scale[0] = value
+    with pytest.raises(UserError, match="not finite"):
+        package.write(path, broken, CONFIG, LABELS)
+
+
+@pytest.mark.parametrize("other", [{"tau": 1000}, {"tau": 60}, {"name": "cp_resnet", "width": 10_000}])
+def test_a_network_that_its_numbers_do_not_fill_is_refused_before_it_is_built(packed, path, other, monkeypatch):
+    """A few kilobytes that describe gigabytes; the one of tau 60 has as many numbers as there may be, and too few."""
+    monkeypatch.setattr(package, "build", None)
+    seal(path, forged(packed, {**DESCRIPTION, "network": {**DESCRIPTION["network"], **other}}))
+    with pytest.raises(UserError, match=f"{path}: not a usable package .*(a network of|another network)"):
+        package.read(path)
+
+
+def test_what_could_not_be_read_is_not_written(network, path):
+    for config, labels in ((CONFIG, ["a", "a", "b"]), (CONFIG, []), (CONFIG, [str(i) for i in range(501)])):
+        with pytest.raises(UserError, match="its labels are not"):
+            package.write(path.with_name("new.asc"), network, config, labels)
+    assert not path.with_name("new.asc").exists()
 
 
 def test_a_package_that_unpacks_to_far_more_than_itself_is_refused(path):
