@@ -8,7 +8,7 @@ from flows.engine import remote as elsewhere
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
 from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
-from flows.servers import prefect as server
+from flows.servers.prefect import reachable
 from pipeline import params
 from pipeline.configure import configure
 
@@ -94,7 +94,7 @@ def train(execution: Execution, seed: int, *, pull: bool = False) -> list[Prefec
 
 if __name__ == "__main__":
     try:
-        with server.reachable():
+        with reachable():
             asc()
     except (StageFailed, UserError) as error:
         raise SystemExit(f"asc: error: {error}") from None

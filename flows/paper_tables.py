@@ -7,7 +7,7 @@ from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number
 from flows.engine.stages import StageFailed
 from flows.full import prepare
-from flows.servers import prefect as server
+from flows.servers.prefect import reachable
 from pipeline import params
 from pipeline.configure import configure
 from pipeline.paper.paths import EXPERIMENT, REPORTS
@@ -68,7 +68,7 @@ def paper_tables(
 
 if __name__ == "__main__":
     try:
-        with server.reachable():
+        with reachable():
             paper_tables()
     except (StageFailed, UserError) as error:
         raise SystemExit(f"paper-tables: error: {error}") from None

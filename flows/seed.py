@@ -43,7 +43,8 @@ def asc_seed(
     """
     if order:
         limits, threads = limits or order.limits, threads or order.threads
-    with Execution(force, limits, order and order.execution, lent_by=order and order.flow_run) as execution:
+    name, asked_by = (order.execution, order.flow_run) if order else (None, None)
+    with Execution(force, limits, name, borrow_from=asked_by) as execution:
         if order is None:
             if profile or overrides:
                 configure(profile, overrides or [])

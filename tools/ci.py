@@ -32,11 +32,11 @@ def main() -> int:
         verdict, code = f"ci: {failure}", 1
     table = TABLE.read_text(encoding="utf-8") if TABLE.exists() else "No result.\n"
     text = f"# {verdict}\n\n{table}\n## Compared with {base}\n\n{difference(base)}\n"
-    if place := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(Path(place), "a", encoding="utf-8") as file:
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(Path(summary), "a", encoding="utf-8") as file:
             file.write(text)
     print(text)
-    print(f"::error::{verdict}" if code and place else verdict)
+    print(f"::error::{verdict}" if code and summary else verdict)
     return code
 
 

@@ -8,7 +8,6 @@ Selenium.
 import contextlib
 import json
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from urllib.parse import quote
 
 from asc_core import UserError
 from asc_core.files import replacing
-from flows.servers.services import mlflow_server
+from flows.servers.mlflow import mlflow_server
+from flows.servers.process import free_address
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -138,9 +138,7 @@ def screenshot(folder: Path, experiment: str) -> Path:
     devices = sorted(name for name in seeds[0].data.metrics if name.startswith(f"{accuracy}_by_device."))
     some = [devices[0], devices[len(devices) // 2], devices[-1]]
     names = [parent.info.run_name, *(run.info.run_name for run in seeds)]
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = free_address()
     page = f"{server}/#/experiments/{parent.info.experiment_id}/runs"
     with browser() as chrome, mlflow_server(server, folder):
         # The list of runs: the mean of each device, a column, stands above those of the seeds.

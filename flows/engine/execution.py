@@ -5,25 +5,26 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from asc_core import UserError
 from asc_core.cores import usable_cores
 from flows.engine.stages import LIMITS, Outcome, StageFailed, end_all, run_command, run_stage
-from flows.engine.workspace import held
+from flows.engine.workspace import locked_workspace
+from pipeline.addresses import without_credentials
 from pipeline.runtime.processes import follow
 from pipeline.runtime.threads import share
 
 # Threads that wait for a stage cost nothing; how many stages compute at once is limited by an Execution's slots.
-RUNNER = ThreadPoolTaskRunner(max_workers=1000)  # type: ignore[var-annotated]
+RUNNER = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=1000))
 
 # Types of parameters; what Prefect's user interface says about them it takes from the flows' docstrings.
 Number = Annotated[int, Field(ge=1)]
@@ -67,7 +68,7 @@ class Execution:
         force: names of stages to run although nothing changed.
         limits: minutes that stages may take, by name, where they are not to be the usual ones.
         name: what the run is called in MLflow; None for a new name.
-        lent_by: id of the flow run that this one works for, whose workspace it may share.
+        borrow_from: id of the flow run that this one works for, whose workspace it may share.
 
     Raises:
         asc_core.UserError: a limit for a stage that there is not.
@@ -78,7 +79,7 @@ class Execution:
         force: Sequence[str] | None = None,
         limits: dict[str, float] | None = None,
         name: str | None = None,
-        lent_by: str | None = None,
+        borrow_from: str | None = None,
     ) -> None:
         self.name = name or f"{datetime.now():%Y-%m-%d-%H%M%S}-{flow_run.name or 'asc'}"
         if unknown := sorted(set(limits or {}) - set(LIMITS)):
@@ -87,7 +88,9 @@ class Execution:
         self.outcomes: list[Outcome] = []
         self.stopped = threading.Event()
         self.log = get_run_logger()
-        self._workspace = held(flow_run.name or self.name, flow_run.id, self.log.warning, lent_by=lent_by)
+        self._workspace = locked_workspace(
+            flow_run.name or self.name, flow_run.id, self.log.warning, borrow_from=borrow_from
+        )
         self.plan(1, 1)
 
     def __enter__(self) -> Self:
@@ -151,7 +154,8 @@ class Execution:
         try:
             create_markdown_artifact(key=key, markdown=text, description=description)
         except Exception as error:
-            self.log.warning(f"artifact {key}: not stored in Prefect ({type(error).__name__}: {error})")
+            told = without_credentials(f"{type(error).__name__}: {error}")
+            self.log.warning(f"artifact {key}: not stored in Prefect ({told})")
 
     def sync(self) -> None:
         """Send what MLflow has not heard; what it refuses waits in the journals and fails nothing."""
@@ -164,7 +168,7 @@ class Execution:
         named = stage.with_options(
             name=kind_of(target), task_run_name=target.split(":")[-1], retries=retries, retry_delay_seconds=30
         )
-        return named.submit(target, self, threads, pull, wait_for=after)
+        return named.submit(target, self, threads, pull, wait_for=after, return_state=False)
 
 
 def kind_of(target: str) -> str:

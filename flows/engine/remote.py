@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
+from uuid import UUID
 
 import httpx
 import yaml
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
@@ -50,7 +51,7 @@ class Order(BaseModel):
     limits: dict[str, float] = Field(description="Minutes that stages may take, by name.")
 
 
-def dvc(name: str, *arguments: str, log: Callable[[str], None]) -> list[str]:
+def run_dvc(name: str, *arguments: str, log: Callable[[str], None]) -> list[str]:
     """Run a command of DVC; a failure is told as `name`.
 
     Raises:
@@ -74,7 +75,7 @@ def commit() -> str:
 def stale(seeds: Sequence[int]) -> list[int]:
     """The seeds of which DVC would train something."""
     targets = [f"{name}@{seed}" for seed in seeds for name in TRAINING_STAGES]
-    lines = dvc("remote", "status", "--json", *targets, log=lambda line: None)
+    lines = run_dvc("remote", "status", "--json", *targets, log=lambda line: None)
     changed = {stage.split("@")[-1] for stage in json.loads(next(line for line in lines if line.startswith("{")))}
     return [seed for seed in seeds if str(seed) in changed]
 
@@ -105,14 +106,14 @@ def order(execution: str, threads: int, limits: dict[str, float]) -> Order:
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, task_run_name="push-{target}")
 def push(target: str) -> None:
     """A stage's result into the DVC remote, with the run-cache by which others find it."""
-    dvc(f"remote: {target}", "push", "--run-cache", target, log=get_run_logger().info)
+    run_dvc(f"remote: {target}", "push", "--run-cache", target, log=get_run_logger().info)
 
 
 @task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, task_run_name="{direction}-features")
 def transfer_features(direction: Literal["push", "pull"]) -> None:
     """The features, into the DVC remote or out of it."""
     options = ["--force"] if direction == "pull" else []
-    dvc("remote: features", direction, *options, str(FEATURES), log=get_run_logger().info)
+    run_dvc("remote: features", direction, *options, str(FEATURES), log=get_run_logger().info)
 
 
 def accept(order: Order) -> None:
@@ -125,7 +126,9 @@ def accept(order: Order) -> None:
     if (here := commit()) != order.commit:
         raise UserError(f"this clone is at commit {here:.10}, the run at {order.commit:.10}; check out the same")
     write_text(PARAMS, order.params)
-    lock = yaml.safe_load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"schema": "2.0", "stages": {}}
+    lock: dict[str, Any] = {"schema": "2.0", "stages": {}}
+    if LOCK.exists():
+        lock = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
     lock["stages"]["extract_features"] = order.features
     with replacing(LOCK) as temporary:
         temporary.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
@@ -177,7 +180,8 @@ def hand_over(seeds: Sequence[int], order: Order, log: Callable[[str], None], do
         raise StageFailed(failures[0])
 
 
-def _submit(seed: int, order: Order, attempt: int) -> Any:
+def _submit(seed: int, order: Order, attempt: int) -> UUID:
     parameters = {"seed": seed, "order": order.model_dump()}
     name = f"{order.execution}-seed-{seed}" + (f"-{attempt}" if attempt > 1 else "")
-    return run_deployment(DEPLOYMENT, parameters=parameters, flow_run_name=name, timeout=0).id
+    run = run_deployment(DEPLOYMENT, parameters=parameters, flow_run_name=name, timeout=0)
+    return cast(FlowRun, run).id

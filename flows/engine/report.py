@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from asc_core.files import read_json
 from flows.engine.stages import Outcome
 from pipeline import params
+from pipeline.addresses import without_credentials
 from pipeline.paths import GATE, TABLE
 from pipeline.reporting.tables import markdown_table
 from pipeline.runtime.journal import JOURNALS
@@ -53,15 +53,13 @@ def stages(execution: str, outcomes: Sequence[Outcome], experiment: str | None =
 
 def tracking_server() -> str | None:
     """The address of MLflow where that is a server, without credentials; None where it is a file."""
-    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if parts.scheme not in ("http", "https"):
-        return None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return without_credentials(address).rstrip("/") if address.startswith(("http://", "https://")) else None
 
 
 def sent(execution: str) -> dict[str, str]:
     """MLflow's ids of the runs of an execution: by stage (`prune@0`), and that of the whole under the empty name."""
-    runs = {}
+    runs: dict[str, str] = {}
     for note in sorted((JOURNALS / execution).glob("*.sent"), key=lambda path: path.stat().st_mtime):
         ids = read_json(note)
         if "run" in ids:

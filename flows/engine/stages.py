@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.addresses import without_credentials
 from pipeline.runtime.processes import alive
 
 CORPUS_STAGES = ("download", "validate", "extract_features")
@@ -61,7 +62,7 @@ def run_stage(
     """Bring one stage up to date.
 
     Args:
-        log: gets every line that DVC and the stage print.
+        log: gets every line that DVC and the stage print, but for passwords in addresses.
         threads: cores that the stage's process uses for arithmetic; None for all.
         execution: name of the run of the pipeline that it belongs to.
         pull: look in the DVC remote too for what an earlier run of the stage has made, here or elsewhere.
@@ -122,7 +123,7 @@ def run_command(
         for line in process.stdout:
             if line := line.rstrip():
                 lines.append(line)
-                log(line)
+                log(without_credentials(line))
         code = process.wait()
     except BaseException:
         end_trees({process.pid})
@@ -134,7 +135,7 @@ def run_command(
     if late.is_set():
         raise StageFailed(f"{name}: ended after its limit of {timeout:.0f} s")
     if code:
-        raise StageFailed(reason(name, lines, code))
+        raise StageFailed(without_credentials(reason(name, lines, code)))
     return lines
 
 
@@ -143,19 +144,22 @@ def end_all() -> None:
     end_trees(set(_running))
 
 
-def end_trees(pids: set[int]) -> None:
-    """End processes and all that descend from them: interrupted first, as that is how DVC leaves a clean workspace."""
+def end_trees(pids: set[int], gently: signal.Signals = signal.SIGINT, patience: float = 5) -> None:
+    """End processes and all that descend from them: `gently` first, and after `patience` seconds by SIGKILL.
+
+    Interrupted, DVC leaves a clean workspace.
+    """
     import psutil
 
     family = []
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
             family += [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    for number in (signal.SIGINT, signal.SIGKILL):
+    for number in (gently, signal.SIGKILL):
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patience
         # Not psutil's wait: it would take the exit code away from whoever started the process.
         while (family := [process for process in family if alive(process)]) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -21,13 +21,15 @@ HOLDER = Path(".state/run.json")
 
 
 @contextmanager
-def held(run: str, run_id: str | None, log: Callable[[str], None], *, lent_by: str | None = None) -> Iterator[bool]:
+def locked_workspace(
+    run: str, run_id: str | None, log: Callable[[str], None], *, borrow_from: str | None = None
+) -> Iterator[bool]:
     """Hold the workspace, after waiting for whoever has it.
 
     Args:
         run: the name under which others are told of this run.
         log: gets the line that says who is waited for.
-        lent_by: id of the flow run for which this one works; where that holds the workspace, it is used with it.
+        borrow_from: id of the flow run for which this one works; where that holds the workspace, it is shared.
 
     Yields:
         Whether the workspace is this run's alone.
@@ -39,7 +41,7 @@ def held(run: str, run_id: str | None, log: Callable[[str], None], *, lent_by: s
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if lent_by and holder().get("id") == lent_by:
+        if borrow_from and holder().get("id") == borrow_from:
             yield False
             return
         log(f"{Path.cwd()} is in use by {described(holder())}; this run goes on when that has ended")

@@ -1,18 +1,21 @@
-"""The Prefect server that prefect.toml names: is it there, and start it."""
+"""Prefect's server, always behind the guard: the one that prefect.toml names, or one for the time of a flow."""
 
+import atexit
 import contextlib
 import os
 import subprocess
 import sys
-import time
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-START_SECONDS = 90
+from flows.servers.process import free_address, host_and_port, is_up, running
+from pipeline.addresses import without_credentials
+
+UNGUARDED = (
+    "the Prefect server at {} answers any web page, and a page can have your worker run commands; "
+    "end it, and `make serve` or `make services` starts one that does not"
+)
 
 
 def configured_url() -> str:
@@ -21,42 +24,39 @@ def configured_url() -> str:
     return os.environ.get("PREFECT_API_URL") or settings["api"]["url"]
 
 
-def is_up(url: str) -> bool:
-    """Whether a Prefect API answers at `url`."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 (the address is the project's)
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
+def arguments(url: str) -> list[str]:
+    """What starts a server whose API is at `url`, as it comes after `python`."""
+    return ["-m", "uvicorn", "--factory", "flows.servers.guard:create_app", "--log-level=warning", *host_and_port(url)]
+
+
+@contextlib.contextmanager
+def prefect_server(url: str) -> Iterator[subprocess.Popen[bytes] | None]:
+    """A server whose API is at `url`, of this machine; None if one was there, which is then left alone.
+
+    Raises:
+        UserError: it did not come up.
+    """
+    if is_up(url):
+        if is_up(url, host="page.example"):
+            print(f"warning: {UNGUARDED.format(without_credentials(url))}", file=sys.stderr)
+        yield None
+        return
+    with running("Prefect", url, arguments(url)) as process:
+        yield process
 
 
 @contextlib.contextmanager
 def reachable() -> Iterator[None]:
-    """Settings under which flows run: the configured server if it answers, else one of Prefect's own for the while."""
+    """Settings under which flows run: the configured server if it answers, else one of their own for the while."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if is_up(configured_url()):
         yield
         return
-    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+    url = f"{free_address()}/api"
+    server = contextlib.ExitStack()
+    # Ended when Python ends, and so after Prefect's own threads, which send what they still have.
+    atexit.register(server.close)
+    server.enter_context(prefect_server(url))
+    with temporary_settings({PREFECT_API_URL: url}):
         yield
-
-
-def start(url: str) -> subprocess.Popen[bytes] | None:
-    """Start a server at `url`, which must be of this machine, and wait until it answers; None if one was there.
-
-    Raises:
-        RuntimeError: it did not come up.
-    """
-    if is_up(url):
-        return None
-    place = urlsplit(url)
-    address = ["--host", place.hostname or "127.0.0.1", "--port", str(place.port or 4200)]
-    server = subprocess.Popen([sys.executable, "-m", "prefect", "server", "start", *address], stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + START_SECONDS
-    while not is_up(url):
-        if server.poll() is not None or time.monotonic() > deadline:
-            server.terminate()
-            raise RuntimeError(f"the Prefect server at {url} did not start; is the port taken?")
-        time.sleep(0.5)
-    return server

@@ -3,25 +3,36 @@
 For one machine. Seeds that are trained elsewhere need workers: `make deploy` and `make worker`.
 """
 
-from prefect import serve
+from typing import cast
 
+from prefect import Flow, serve
+from prefect.deployments.runner import RunnerDeployment
+
+from asc_core import UserError
 from flows.evaluate import asc_evaluate
 from flows.full import asc
 from flows.paper_tables import paper_tables
 from flows.seed import asc_seed
-from flows.servers import prefect as server
-from flows.servers.services import prefect_server
+from flows.servers.prefect import configured_url, prefect_server
 
-SERVED = {"full": asc, "paper-tables": paper_tables, "seed": asc_seed, "evaluate": asc_evaluate}
+SERVED: dict[str, Flow[..., None]] = {
+    "full": asc,
+    "paper-tables": paper_tables,
+    "seed": asc_seed,
+    "evaluate": asc_evaluate,
+}
 
 
 def main() -> None:
     """Start the server unless one is there, and serve the deployments, one run at a time: they share the workspace."""
-    with prefect_server(server.configured_url()):
+    with prefect_server(configured_url()):
         print("Now, in another terminal of this folder: prefect deployment run asc/full --watch", flush=True)
-        deployments = [flow.to_deployment(name) for name, flow in SERVED.items()]
+        deployments = [cast(RunnerDeployment, flow.to_deployment(name)) for name, flow in SERVED.items()]
         serve(*deployments, limit=1, print_starting_message=False)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"serve: error: {error}") from None

@@ -6,93 +6,19 @@ The addresses are MLFLOW_TRACKING_URI and PREFECT_API_URL where those are set, s
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from asc_core import UserError
-from flows.servers import prefect as server
+from flows.servers.guard import LOOPBACK
+from flows.servers.mlflow import mlflow_server
+from flows.servers.prefect import configured_url, prefect_server
+from flows.servers.process import is_up
+from pipeline.addresses import without_credentials
 
 MLFLOW_URL = "http://127.0.0.1:5000"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-START_SECONDS = 120
-STOP_SECONDS = 15
-
-
-def is_up(url: str) -> bool:
-    """Whether an MLflow server answers at `url`."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 (the caller's own address)
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server that was started in a session of its own, with every process it started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=STOP_SECONDS)
-
-
-@contextlib.contextmanager
-def mlflow_server(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """An MLflow server at `url`, an address of this machine, over the store in `folder`: mlflow.db and mlruns/.
-
-    It is the store that `pipeline.release.sync` writes without a server, too. Artifacts are therefore not proxied: runs
-    that were made through the server and runs that were made without it keep their files in the same place.
-
-    Raises:
-        UserError: it did not come up.
-    """
-    folder = folder.resolve()
-    place = urlsplit(url)
-    command = [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--host", place.hostname or "127.0.0.1", "--port", str(place.port or 5000)),
-        # One process for the requests: on sqlite more would wait for each other.
-        *("--workers", "1", "--uvicorn-opts", "--log-level warning"),
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-        *("--no-serve-artifacts", "--default-artifact-root", str(folder / "mlruns")),
-    ]
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": "",  # a server that is told of a server asks that one
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # MLflow's own background jobs are all about language models
-    }
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not is_up(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise UserError(f"the MLflow server at {url} did not start; is the port taken?")
-            time.sleep(0.2)
-        yield process
-    finally:
-        stop(process)
-
-
-@contextlib.contextmanager
-def prefect_server(url: str) -> Iterator[subprocess.Popen[bytes] | None]:
-    """A Prefect server at `url`; None if one was there, which is then left alone."""
-    process = server.start(url)
-    try:
-        yield process
-    finally:
-        if process:
-            process.terminate()
-            try:
-                process.wait(timeout=STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def addresses() -> tuple[str, str]:
@@ -102,11 +28,12 @@ def addresses() -> tuple[str, str]:
         UserError: a variable names no address of this machine.
     """
     found = []
-    for name, default in (("MLFLOW_TRACKING_URI", MLFLOW_URL), ("PREFECT_API_URL", server.configured_url())):
+    for name, default in (("MLFLOW_TRACKING_URI", MLFLOW_URL), ("PREFECT_API_URL", configured_url())):
         url = (os.environ.get(name) or default).rstrip("/")
-        place = urlsplit(url)
-        if place.scheme != "http" or place.hostname not in LOOPBACK:
-            raise UserError(f"{name} is {url}, and servers are started at http://127.0.0.1 only: unset it")
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK:
+            shown = without_credentials(url)
+            raise UserError(f"{name} is {shown}, and servers are started at http://127.0.0.1 only: unset it")
         found.append(url)
     return found[0], found[1]
 
@@ -146,7 +73,7 @@ def main() -> int:
         services()
     except KeyboardInterrupt:
         return 0
-    except (UserError, RuntimeError) as error:
+    except UserError as error:
         print(f"services: error: {error}", file=sys.stderr)
         return 1
     return 0

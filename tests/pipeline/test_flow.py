@@ -3,7 +3,6 @@
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,17 +14,14 @@ import yaml
 from workspace import ROOT, Workspace
 
 from flows.engine.stages import Outcome, StageFailed, end_all, end_trees, reason, run_command, run_stage, status
-from flows.servers import prefect as server
+from flows.servers.process import free_address, is_up
 
 
 @pytest.fixture(scope="module")
 def served(finished, tmp_path_factory):
     """A finished workspace in which `make serve` runs, on a port of its own."""
     workspace = finished.copy(tmp_path_factory.mktemp("served") / "project")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
+    url = f"{free_address()}/api"
     workspace.environment["PREFECT_API_URL"] = url
     serving = subprocess.Popen(
         [sys.executable, "-m", "flows.servers.serve"],
@@ -45,7 +41,7 @@ def served(finished, tmp_path_factory):
         serving.wait(30)
     except subprocess.TimeoutExpired:
         end_trees({serving.pid})
-    assert not server.is_up(url), "the server outlived the process that started it"
+    assert not is_up(url), "the server outlived the process that started it"
 
 
 def processes_in(workspace: Workspace) -> list[str]:

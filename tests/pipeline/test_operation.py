@@ -24,6 +24,7 @@ from workspace import Workspace
 from flows.engine.stages import end_trees
 from flows.engine.workspace import holder
 from flows.servers import prefect as server
+from flows.servers.process import free_address, is_up
 from pipeline.runtime.journal import JOURNALS
 
 LONG = "teacher.schedule={epochs: 5000, learning_rate: 0.02}"
@@ -89,8 +90,9 @@ def workspace(finished, tmp_path):
 
 def test_a_workspace_is_held_by_one_run_and_given_back_by_one_that_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = "import sys, time; from flows.engine.workspace import held\n"
-    code += "with held(sys.argv[1], sys.argv[1], print): print('in', flush=True); time.sleep(float(sys.argv[2]))"
+    code = "import sys, time; from flows.engine.workspace import locked_workspace\n"
+    code += "with locked_workspace(sys.argv[1], sys.argv[1], print):\n"
+    code += "    print('in', flush=True)\n    time.sleep(float(sys.argv[2]))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
 
     def run(name: str, seconds: int) -> subprocess.Popen[str]:
@@ -112,10 +114,11 @@ def test_a_workspace_is_held_by_one_run_and_given_back_by_one_that_is_killed(tmp
 
 
 def test_a_run_that_works_for_the_holder_shares_its_workspace(tmp_path, monkeypatch):
-    from flows.engine.workspace import held
+    from flows.engine.workspace import locked_workspace
 
     monkeypatch.chdir(tmp_path)
-    with held("asc", "17", print) as alone, held("seed", "18", print, lent_by="17") as shared:
+    owner, guest = locked_workspace("asc", "17", print), locked_workspace("seed", "18", print, borrow_from="17")
+    with owner as alone, guest as shared:
         assert (alone, shared) == (True, False)
         assert holder()["run"] == "asc"
 
@@ -137,7 +140,7 @@ def test_a_stage_does_not_outlive_a_killed_dvc(workspace):
 
 def test_a_clone_at_another_commit_refuses_a_seed_in_one_line(workspace):
     code = (
-        "from flows import remote\nfrom asc_core import UserError\n"
+        "from flows.engine import remote\nfrom asc_core import UserError\n"
         "empty = dict(flow_run='', execution='', params='', features={}, threads=1, limits={})\n"
         "order = remote.Order(commit='0' * 40, **empty)\n"
         "try: remote.accept(order)\n"
@@ -185,10 +188,7 @@ class Site:
         self.folder = folder
         self.started: dict[str, subprocess.Popen] = {}
         self.main = finished.copy(folder / "main")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.url = f"{free_address()}/api"
         self.main.environment["PREFECT_API_URL"] = self.url
         self.start_server()
         self.main.run("dvc", "remote", "add", "--default", "store", str(folder / "store"))
@@ -199,9 +199,8 @@ class Site:
         self.main.run("prefect", "--no-prompt", "deploy", "--all")
 
     def start_server(self) -> None:
-        command = (*["prefect", "server", "start", "--host", "127.0.0.1", "--port"], str(self.port))
-        self.started["server"] = start(self.main, *command)
-        until(lambda: server.is_up(self.url), 120, "a Prefect server")
+        self.started["server"] = start(self.main, "python", *server.arguments(self.url))
+        until(lambda: is_up(self.url), 120, "a Prefect server")
 
     def clone(self, name: str) -> Workspace:
         """A new clone: the code at the same commit and nothing else."""

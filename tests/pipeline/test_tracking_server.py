@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from workspace import Workspace
 
-from flows.servers.services import mlflow_server
+from flows.servers.mlflow import mlflow_server
 
 BACKLOG, NAMES = 100, 300  # a journal that takes the sender seconds, so that there is a middle to kill the server in
 
