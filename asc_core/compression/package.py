@@ -28,7 +28,7 @@ from asc_core.models.norm import GlobalFreqNorm
 
 MAGIC = b"ASC1"
 DIGEST = 32
-PARTS = {"nonzero": np.uint8, "weights": np.int8, "halves": np.uint8, "floats": np.float32}  # in little-endian order
+PARTS = {"nonzero": "uint8", "weights": "int8", "halves": "uint8", "floats": "float32"}  # types, little-endian
 MOST = 1 << 24  # bytes of a package, far above any model of this kind
 ENTRIES = 1 << 24  # most numbers in the tensors of a network: zeros take almost nothing in a package, but do unpacked
 BANDS = 1 << 12  # most bands that an input layer has statistics of
@@ -77,9 +77,9 @@ def _split(joined: dict[str, np.ndarray], network: nn.Module) -> dict[str, torch
         ValueError: there are more or fewer numbers than the network has, or they are of other types.
         LookupError: a part is missing.
     """
-    for name, dtype in PARTS.items():
-        if joined[name].dtype != dtype:
-            raise ValueError(f"its {name} are of type {joined[name].dtype}, not {np.dtype(dtype)}")
+    for name, kind in PARTS.items():
+        if joined[name].dtype != kind:
+            raise ValueError(f"its {name} are of type {joined[name].dtype}, not {kind}")
     if isinstance(network.input, GlobalFreqNorm):  # how many bands there are is known to the numbers alone
         bands = joined["floats"].size // 2
         network.input.fit(torch.zeros(bands), torch.ones(bands), 1.0)

@@ -43,8 +43,8 @@ def step_size(weight: Tensor, per_channel: bool) -> Tensor:
 
 def start_quantized_training(network: nn.Module) -> None:
     """Make every convolution compute with 8-bit weights while its full-precision weights go on learning."""
-    for place in list(_convolutions(network)):
-        parametrize.register_parametrization(place.conv, "weight", FakeQuantize(place.norm is not None))
+    for each in list(_convolutions(network)):
+        parametrize.register_parametrization(each.conv, "weight", FakeQuantize(each.norm is not None))
 
 
 class QuantConv2d(nn.Module):
@@ -110,8 +110,8 @@ class Affine(nn.Module):
         if not (least < TOLERANCE * (value.abs() + (scale * spread).abs() + 1)).all():
             worst = int(least.argmax())
             raise UserError(
-                f"quantize: a folded scale of {scale[worst]:.3g} through ({at[worst]:.3g}, {value[worst]:.3g}) "
-                "does not fit half precision; train with a lower learning_rate"
+                f"a folded scale of {scale[worst]:.3g} through ({at[worst]:.3g}, {value[worst]:.3g}) "
+                "does not fit half precision; train with a lower learning rate"
             )
         self.scale.copy_(slopes.gather(0, best)[0])
         self.shift.copy_(shifts.gather(0, best)[0])
@@ -123,9 +123,9 @@ def quantize(network: nn.Module) -> None:
     Raises:
         UserError: a folded scale and shift, or the bias of a convolution, do not fit half precision.
     """
-    for place in list(_convolutions(network)):
-        conv, norm = place.conv, place.norm
-        packed, affine = place.replace()
+    for each in list(_convolutions(network)):
+        conv, norm = each.conv, each.norm
+        packed, affine = each.replace()
         weight = conv.weight.detach()
         step = step_size(weight, per_channel=norm is not None)
         packed.weight.copy_(torch.round(weight / step).to(torch.int8))
@@ -137,8 +137,8 @@ def quantize(network: nn.Module) -> None:
                 packed.bias.copy_(conv.bias.detach())
             if not all(tensor.isfinite().all() for tensor in packed.buffers()):
                 raise UserError(
-                    "quantize: the weights or the bias of a convolution do not fit half precision; "
-                    "train with a lower learning_rate"
+                    "the weights or the bias of a convolution do not fit half precision; "
+                    "train with a lower learning rate"
                 )
             continue
         mean, variance = norm.running_mean, norm.running_var
@@ -162,13 +162,13 @@ def quantize(network: nn.Module) -> None:
 
 def deploy(network: nn.Module) -> None:
     """Give a freshly built network, in place, the structure that `quantize` leaves, ready to load its state."""
-    for place in list(_convolutions(network)):
-        place.replace()
+    for each in list(_convolutions(network)):
+        each.replace()
     network.eval()
 
 
-class _Place(NamedTuple):
-    """A convolution and the batch normalisation behind it, if any, and where both stand."""
+class _Convolution(NamedTuple):
+    """A convolution and the batch normalisation behind it, if any, each with the module that holds it and its name."""
 
     holder: nn.Module
     name: str
@@ -188,7 +188,7 @@ class _Place(NamedTuple):
         return packed, affine
 
 
-def _convolutions(network: nn.Module) -> Iterator[_Place]:
+def _convolutions(network: nn.Module) -> Iterator[_Convolution]:
     """Every convolution in the network's order.
 
     Order within an `nn.Sequential` is order of computation, and every normalised convolution of these networks stands
@@ -204,4 +204,5 @@ def _convolutions(network: nn.Module) -> Iterator[_Place]:
             holder = module
             if isinstance(norm, SubSpectralNorm):
                 holder, norm_name, norm = norm, "norm", norm.norm
-            yield _Place(module, name, conv, holder, norm_name, norm if isinstance(norm, nn.BatchNorm2d) else None)
+            norm = norm if isinstance(norm, nn.BatchNorm2d) else None
+            yield _Convolution(module, name, conv, holder, norm_name, norm)

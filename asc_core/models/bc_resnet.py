@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asc_core.models.config import NetworkConfig
 from asc_core.models.norm import SubSpectralNorm, placement
 
 
@@ -68,19 +69,19 @@ class BCResNetASC(nn.Module):
 
     Args:
         classes: number of scenes.
-        tau: width multiplier; the base width is c = 10 * tau.
-        norm: how frequencies are normalised at the input and after every stage, one of `norm.NORMS`.
+        config: `tau` is the multiplier of the base width, c = 10 * tau; `norm` how frequencies are normalised at the
+            input and after every stage.
 
     Input (batch, 1, frequency, time) log-mel energies, frequency a multiple of 32; output (batch, classes) logits.
     """
 
     BLOCKS = (2, 2, 2, 3)
 
-    def __init__(self, classes: int, tau: float = 1, norm: str = "resnorm") -> None:
+    def __init__(self, classes: int, config: NetworkConfig) -> None:
         super().__init__()
-        c = round(10 * tau)
+        c = round(10 * config.tau)
         widths = [c, round(1.5 * c), 2 * c, round(2.5 * c)]
-        norms = placement(norm)
+        norms = placement(config.norm)
         self.input = norms.input()
         self.input_norm = norms.at_input()
         self.stem = nn.Sequential(
@@ -121,8 +122,8 @@ class BCResNet(nn.Module):
 
     Args:
         classes: number of scenes.
-        tau: width multiplier; the base width is c = 8 * tau.
-        norm: how frequencies are normalised at the input and after every stage, one of `norm.NORMS`; published: none.
+        config: `tau` is the multiplier of the base width, c = 8 * tau; `norm` how frequencies are normalised at the
+            input and after every stage (published: none).
 
     Input (batch, 1, frequency, time) log-mel energies, frequency a multiple of 32; output (batch, classes) logits.
     """
@@ -131,11 +132,11 @@ class BCResNet(nn.Module):
     STRIDES = (1, 2, 2, 1)
     HEAD = 5  # frequencies and frames of the head's kernel
 
-    def __init__(self, classes: int, tau: float = 8, norm: str = "none") -> None:
+    def __init__(self, classes: int, config: NetworkConfig) -> None:
         super().__init__()
-        c = round(8 * tau)
+        c = round(8 * config.tau)
         widths = [c, round(1.5 * c), 2 * c, round(2.5 * c)]
-        norms = placement(norm)
+        norms = placement(config.norm)
         self.input = norms.input()
         self.input_norm = norms.at_input()
         self.stem = nn.Sequential(

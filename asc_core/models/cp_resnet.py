@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from asc_core.models.config import NetworkConfig
 from asc_core.models.norm import placement
 
 
@@ -41,8 +42,8 @@ class CPResNet(nn.Module):
 
     Args:
         classes: number of scenes.
-        width: channels of the first stage.
-        norm: how frequencies are normalised at the input and after every stage, one of `norm.NORMS`; published: none.
+        config: `width` is the channels of the first stage; `norm` how frequencies are normalised at the input and
+            after every stage (published: none).
         rho: receptive field, 0 to 22.
 
     Input (batch, 1, frequency, time) log-mel energies, at least 32 of each; output (batch, classes) logits.
@@ -51,15 +52,15 @@ class CPResNet(nn.Module):
     BLOCKS = 4
     POOLED = (0, 1, 3)  # blocks of the first stage that max-pooling follows
 
-    def __init__(self, classes: int, width: int = 64, norm: str = "none", rho: int = 5) -> None:
+    def __init__(self, classes: int, config: NetworkConfig, rho: int = 5) -> None:
         super().__init__()
-        norms = placement(norm)
+        width, norms = config.width, placement(config.norm)
         self.input = norms.input()
         self.input_norm = norms.at_input()
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 5, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
-        kernels = [3, 1] + [3 if place < rho else 1 for place in range(6 * self.BLOCKS - 2)]
+        kernels = [3, 1] + [3 if index < rho else 1 for index in range(6 * self.BLOCKS - 2)]
         self.stages = nn.ModuleList()
         channels = width
         for number in range(3):

@@ -1,29 +1,23 @@
-"""The networks. `build` is the only door."""
+"""What all networks have in common, and the one way to make one.
 
-from collections.abc import Callable
+A network is a class that is made as `Class(classes, config)` and has
+
+- `input`, the layer that takes statistics of the training split: `fit(mean, std, frames_per_second)`, as
+  `norm.InputNorm` has it;
+- `features(x, stages)`, what leaves stage number `stages`: (batch, channel, frequency, time);
+- `forward`, from log-mel energies (batch, 1, frequency, time) to logits (batch, class).
+
+What becomes 8 bit when it ships are the weights of its `nn.Conv2d`; a batch normalisation right behind one in an
+`nn.Sequential` is folded into it (`asc_core.compression.quantize`). Its entry in `config.NETWORKS` gives it a name.
+"""
+
+from pkgutil import resolve_name
 
 from torch import nn
 
-from asc_core.errors import UserError
-from asc_core.models.bc_resnet import BCResNet, BCResNetASC
-from asc_core.models.config import NetworkConfig
-from asc_core.models.cp_resnet import CPResNet
-
-NETWORKS: dict[str, Callable[[int, NetworkConfig], nn.Module]] = {
-    "bc_resnet_asc": lambda classes, config: BCResNetASC(classes, config.tau, config.norm),
-    "bc_resnet": lambda classes, config: BCResNet(classes, config.tau, config.norm),
-    "cp_resnet": lambda classes, config: CPResNet(classes, config.width, config.norm),
-}
+from asc_core.models.config import NETWORKS, NetworkConfig
 
 
-def build(network: NetworkConfig, classes: int) -> nn.Module:
-    """A freshly initialised network: (batch, 1, frequency, time) log-mel energies to (batch, classes) logits.
-
-    Every network has `input`, the layer that `training.fit_input` sets, and `features(x, stages)`, what leaves a stage.
-
-    Raises:
-        UserError: the configuration names a network or a normalisation that does not exist.
-    """
-    if network.name not in NETWORKS:
-        raise UserError(f"network.name: unknown name {network.name!r}, known are {', '.join(NETWORKS)}")
-    return NETWORKS[network.name](classes, network)
+def build(config: NetworkConfig, classes: int) -> nn.Module:
+    """A freshly initialised network with so many classes."""
+    return resolve_name(NETWORKS[config.name])(classes, config)

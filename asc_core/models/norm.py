@@ -1,13 +1,14 @@
 """Normalisations over frequency: the ideas that make a network indifferent to the recording device.
 
-Every equation stands with its class; NORMS says which of them a configured `norm` puts where. Shapes are
-(batch, channel, frequency, time) throughout.
+Every equation stands with its class; a `Placement` says which of them a configured `norm` puts where, and its entry in
+`config.NORMS` gives it a name. Shapes are (batch, channel, frequency, time) throughout.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asc_core.errors import UserError
+from asc_core.models.config import NORMS
 
 
 class InputNorm(nn.Module):
@@ -157,7 +159,7 @@ class SubSpectralNorm(nn.Module):
         if frequencies % self.groups:
             raise UserError(
                 f"{frequencies} frequencies cannot be split into {self.groups} sub-bands: "
-                f"choose features.n_mels as a multiple of {8 * self.groups}"
+                f"the number of mel bands has to be a multiple of {8 * self.groups}"
             )
         x = x.reshape(batch, channels * self.groups, frequencies // self.groups, frames)
         return self.norm(x).reshape(batch, channels, frequencies, frames)
@@ -175,31 +177,14 @@ class Placement:
 FreqIN = partial(ResidualNorm, shortcut=0.0)
 
 # The ablation of arXiv 2111.06531.
-NORMS = {
-    "none": Placement(InputNorm, nn.Identity, nn.Identity),
-    "resnorm": Placement(InputNorm, ResidualNorm, ResidualNorm),
-    "resnorm_input": Placement(InputNorm, ResidualNorm, nn.Identity),
-    "freqin": Placement(InputNorm, FreqIN, FreqIN),  # "w/o shortcut"
-    "global_freqnorm": Placement(GlobalFreqNorm, nn.Identity, nn.Identity),
-    "fixed_pcen": Placement(FixedPCEN, nn.Identity, nn.Identity),
-}
+NONE = Placement(InputNorm, nn.Identity, nn.Identity)
+RESNORM = Placement(InputNorm, ResidualNorm, ResidualNorm)
+RESNORM_INPUT = Placement(InputNorm, ResidualNorm, nn.Identity)
+FREQIN = Placement(InputNorm, FreqIN, FreqIN)  # "w/o shortcut"
+GLOBAL_FREQNORM = Placement(GlobalFreqNorm, nn.Identity, nn.Identity)
+FIXED_PCEN = Placement(FixedPCEN, nn.Identity, nn.Identity)
 
 
 def placement(norm: str) -> Placement:
-    """The entry of NORMS.
-
-    Raises:
-        UserError: `norm` is not one of NORMS.
-    """
-    if norm not in NORMS:
-        raise UserError(f"norm: unknown name {norm!r}, known are {', '.join(NORMS)}")
-    return NORMS[norm]
-
-
-def after_stage(norm: str) -> nn.Module:
-    """The layer that the configuration `norm` puts after every stage.
-
-    Raises:
-        UserError: `norm` is not one of NORMS.
-    """
-    return placement(norm).after_stage()
+    """What the normalisation of a name, one of `config.NORMS`, puts where."""
+    return resolve_name(NORMS[norm])

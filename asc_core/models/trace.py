@@ -20,9 +20,9 @@ def trace(network: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[nn.Mod
 
     hooks = [module.register_forward_hook(record) for module in network.modules()]
     training = network.training
-    place = next((tensor.device for tensor in network.state_dict().values()), None)
+    device = next((tensor.device for tensor in network.state_dict().values()), None)
     try:
-        network.eval()(torch.zeros(1, *input_shape, device=place))
+        network.eval()(torch.zeros(1, *input_shape, device=device))
     finally:
         network.train(training)
         for hook in hooks:

@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 
 from asc_core.compression import package
 from asc_core.deploy.info import describe
+from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.models.config import NetworkConfig
 
 NETWORKS = [
@@ -83,7 +84,11 @@ def exchanged(rng: random.Random, parts: dict[str, np.ndarray], name: str) -> di
 
 
 def use_package(path: Path) -> None:
+    """What `asc info` and `asc predict` do with it."""
     describe(path)
+    predictor = Predictor(path, Engine.torch)
+    samples = np.random.default_rng(0).normal(0, 0.1, predictor.frontend.config.sample_rate).astype(np.float32)
+    predictor.probabilities(predictor.frontend(samples))
 
 
 def test_no_package_does_harm(folder):

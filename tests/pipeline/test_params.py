@@ -46,7 +46,7 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
     [
         ("teacher.network.tua=1", "teacher.network.tua: unknown key"),
         ("teacher.network={name: bc_resnet_asc, tau: 1, nrom: none}", "teacher.network.nrom: unknown key"),
-        ("teacher.network.norm=batch", "teacher.network.norm: Input should be 'none', 'resnorm', "),
+        ("teacher.network.norm=batch", "teacher.network.norm: needs one of none, resnorm, "),
         ("training.batch_size=many", "training.batch_size: Input should be a valid integer"),
         ("training.batch_size=1.5", "training.batch_size: Input should be a valid integer"),
         ("seeds=[0, 0]", "names a seed twice"),

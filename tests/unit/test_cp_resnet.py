@@ -17,7 +17,8 @@ def kernels(network: nn.Module) -> list[int]:
 
 @pytest.mark.parametrize("rho", [0, 1, 5, 22])
 def test_rho_counts_the_convolutions_with_a_kernel_of_3(rho):
-    assert kernels(CPResNet(2, width=1, rho=rho)) == [3, 1] + [3] * rho + [1] * (22 - rho)
+    network = CPResNet(2, NetworkConfig("cp_resnet", width=1, norm="none"), rho)
+    assert kernels(network) == [3, 1] + [3] * rho + [1] * (22 - rho)
 
 
 @pytest.mark.parametrize(("stages", "shape"), [(1, (8, 15, 20)), (2, (16, 15, 20)), (3, (32, 15, 20))])

@@ -1,20 +1,23 @@
 """What all networks have in common: sizes, shapes, restoring, and folding into 8 bit."""
 
 import copy
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from networks import randomize_norms
-from torch import nn
+from test_quantize import JOB
+from torch import Tensor, nn
 
 from asc_core.compression import package
 from asc_core.compression.quantize import QuantConv2d, deploy, quantize, start_quantized_training
 from asc_core.errors import UserError
-from asc_core.models import __main__, checkpoint
-from asc_core.models.config import NetworkConfig
-from asc_core.models.networks import NETWORKS, build
-from asc_core.models.norm import NORMS
-from asc_core.training.loop import fit_input
+from asc_core.models import __main__, checkpoint, config
+from asc_core.models.config import NETWORKS, NORMS, NetworkConfig
+from asc_core.models.networks import build
+from asc_core.models.norm import InputNorm, Placement, placement
+from asc_core.training.config import Schedule
+from asc_core.training.loop import fit, fit_input
 
 SMALL = {"bc_resnet_asc": {"tau": 1}, "bc_resnet": {"tau": 1}, "cp_resnet": {"width": 8}}
 
@@ -23,12 +26,6 @@ def small(name: str, norm: str = "none", classes: int = 3) -> nn.Module:
     """A narrow network in evaluation mode; statistics and affine parameters as training might leave them."""
     torch.manual_seed(0)
     return randomize_norms(build(NetworkConfig(name, norm=norm, **SMALL[name]), classes)).eval()
-
-
-def test_the_names_of_the_configuration_are_those_of_the_code():
-    known = NetworkConfig.__annotations__
-    assert known["name"].__args__ == tuple(NETWORKS) == tuple(SMALL)
-    assert known["norm"].__args__ == tuple(NORMS)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +106,54 @@ def test_the_normalisation_stands_at_the_input_and_behind_every_stage(name):
     for norm, layers in (("none", 0), ("resnorm_input", 1), ("resnorm", 1 + len(network.stages))):
         modules = [type(module).__name__ for module in small(name, norm).modules()]
         assert modules.count("ResidualNorm") == layers
+
+
+class Loudness(nn.Module):
+    """A new normalisation: each clip less its mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=(1, 2, 3), keepdim=True)
+
+
+LOUDNESS = Placement(InputNorm, Loudness, nn.Identity)
+
+
+class Tiny(nn.Module):
+    """A new network."""
+
+    def __init__(self, classes: int, config: NetworkConfig) -> None:
+        super().__init__()
+        norms = placement(config.norm)
+        self.input, self.input_norm = norms.input(), norms.at_input()
+        self.stages = nn.ModuleList([
+            nn.Sequential(nn.Conv2d(1, config.width, 3, bias=False), nn.BatchNorm2d(config.width), norms.after_stage())
+        ])  # fmt: skip
+        self.classifier = nn.Conv2d(config.width, classes, 1)
+
+    def features(self, x: Tensor, stages: int = 1) -> Tensor:
+        x = self.input_norm(self.input(x))
+        return self.stages[0](x) if stages else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x).relu()).mean(dim=(2, 3))
+
+
+def test_a_new_network_and_a_new_normalisation_need_an_entry_each(store, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"name: needs one of .*, got 'tiny'"):
+        NetworkConfig("tiny")
+    monkeypatch.setitem(config.NETWORKS, "tiny", f"{__name__}:Tiny")
+    monkeypatch.setitem(config.NORMS, "loudness", f"{__name__}:LOUDNESS")
+    description = NetworkConfig("tiny", norm="loudness", width=6)
+    network = build(description, len(store.scenes))
+    assert isinstance(network.input_norm, Loudness)
+    fit_input(network, store)
+    before = network.classifier.weight.clone()
+    fit(network, store, replace(JOB, schedule=Schedule(2, 0.05)), label="tiny")
+    assert not torch.equal(network.classifier.weight, before)
+    checkpoint.save(tmp_path / "tiny.safetensors", network, description, store.scenes)
+    restored, told = checkpoint.load(tmp_path / "tiny.safetensors")
+    x = store.batch(store.rows("test")).float()
+    assert torch.equal(restored(x), network(x)) and told["network"] == asdict(description)
+    quantize(network)
+    package.write(tmp_path / "tiny.asc", network, description, store.scenes)
+    assert torch.equal(package.read(tmp_path / "tiny.asc")[0](x), network(x))

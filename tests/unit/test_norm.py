@@ -15,7 +15,6 @@ from asc_core.models.norm import (
     InputNorm,
     ResidualNorm,
     SubSpectralNorm,
-    after_stage,
     placement,
 )
 
@@ -41,7 +40,7 @@ def test_residual_norm_equals_its_equation(x, shortcut, training):
 
 
 def test_the_published_shortcut_is_the_default(x):
-    torch.testing.assert_close(after_stage("resnorm")(x), ResidualNorm(shortcut=0.1)(x))
+    torch.testing.assert_close(placement("resnorm").after_stage()(x), ResidualNorm(shortcut=0.1)(x))
 
 
 def test_residual_norm_is_not_instance_norm(x):
@@ -87,7 +86,7 @@ def test_sub_spectral_norm_is_batch_norm_of_each_sub_band(x):
 
 @pytest.mark.parametrize("frequencies", [1, 6, 9])
 def test_a_frequency_axis_that_cannot_be_split_is_an_error(frequencies):
-    with pytest.raises(UserError, match=f"{frequencies} frequencies cannot be split into 4 sub-bands.*n_mels"):
+    with pytest.raises(UserError, match=f"{frequencies} frequencies cannot be split into 4 sub-bands.*multiple of 32"):
         SubSpectralNorm(2, 4)(torch.zeros(2, 2, frequencies, 3))
 
 
@@ -98,18 +97,13 @@ def test_input_norm_takes_one_number_or_one_for_each_band():
     torch.testing.assert_close(InputNorm(mean, std)(x), (x - mean[None, None, :, None]) / std[None, None, :, None])
 
 
-def test_an_unknown_norm_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(UserError, match=r"'batch'.*none.*resnorm"):
-        after_stage("batch")
-
-
 # Each norm of the ablation.
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_freqin_is_residual_norm_without_the_shortcut(x, training):
     mean, variance = x.mean(dim=(1, 3), keepdim=True), x.var(dim=(1, 3), keepdim=True, correction=0)
-    for layer in (placement("freqin").at_input(), after_stage("freqin")):
+    for layer in (placement("freqin").at_input(), placement("freqin").after_stage()):
         torch.testing.assert_close(layer.train(training)(x), (x - mean) / torch.sqrt(variance + 1e-5))
 
 

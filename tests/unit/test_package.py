@@ -219,13 +219,19 @@ def test_numbers_that_are_not_finite_are_refused(network, packed, path, value):
         package.write(path, broken, CONFIG, LABELS)
 
 
-@pytest.mark.parametrize("other", [{"tau": 1000}, {"tau": 60}, {"name": "cp_resnet", "width": 10_000}])
+@pytest.mark.parametrize("other", [{"tau": 32}, {"tau": 2}, {"name": "cp_resnet", "width": 256}])
 def test_a_network_that_its_numbers_do_not_fill_is_refused_before_it_is_built(packed, path, other, monkeypatch):
-    """A few kilobytes that describe gigabytes; the one of tau 60 has as many numbers as there may be, and too few."""
     monkeypatch.setattr(package, "build", None)
     seal(path, forged(packed, {**DESCRIPTION, "network": {**DESCRIPTION["network"], **other}}))
-    with pytest.raises(UserError, match=f"{path}: not a usable package .*(a network of|another network)"):
+    with pytest.raises(UserError, match=f"{path}: not a usable package .*another network"):
         package.read(path)
+
+
+def test_more_numbers_than_a_package_may_hold_are_refused_before_they_are_unpacked(packed, path, network, monkeypatch):
+    monkeypatch.setattr(package, "ENTRIES", 5_000)
+    for use in (package.read, lambda path: package.write(path, network, CONFIG, LABELS)):
+        with pytest.raises(UserError, match=r"a network of 7,\d\d\d numbers, a package holds up to 5,000"):
+            use(path)
 
 
 def test_what_could_not_be_read_is_not_written(network, path):

@@ -51,7 +51,8 @@ def test_networks(name, expected, with_pooling, norm):
 @pytest.mark.parametrize(("rho", "field"), [(3, 55), (4, 71), (5, 87), (6, 103), (7, 135), (8, 167)])
 def test_cp_resnet_sees_what_rho_says(rho, field):
     """31 bins up to the second pooling; from there a kernel of 3 adds 16, the third pooling 8, and a kernel then 32."""
-    assert receptive_field(CPResNet(2, width=1, rho=rho), pooling_kernels=True, bands=64) == (field, field)
+    network = CPResNet(2, NetworkConfig("cp_resnet", width=1, norm="none"), rho)
+    assert receptive_field(network, pooling_kernels=True, bands=64) == (field, field)
 
 
 @pytest.mark.parametrize("name", ["bc_resnet", "cp_resnet"])
