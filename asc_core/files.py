@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,16 @@ def read_json(path: Path | str) -> Any:
         raise UserError(f"{path}: no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
+
+
+def absence(path: Path) -> str:
+    """Why a path that was looked for is not there, in words."""
+    if path.is_symlink():
+        return f"a link to {path.readlink()}, which is not there"
+    for form in ("NFC", "NFD"):
+        if (path.parent / unicodedata.normalize(form, path.name)).exists():
+            return f"no such file; there is one whose name is written in another Unicode form ({form}), rename it"
+    return "no such file"
 
 
 def digest(*values: Any) -> str:

@@ -1,5 +1,6 @@
 """From sound to what a network hears, exactly as in training."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import numpy as np
 import torch
 
 from asc_core.errors import UserError
-from asc_core.features.audio import read_samples
+from asc_core.features.audio import read_blocks
 from asc_core.features.config import FeatureConfig
-from asc_core.features.log_mel import LogMel, fit_length
+from asc_core.features.log_mel import LogMel, cut_windows
 
 ENTRIES = 1 << 21  # most numbers in the features of one clip; published: 256 bands x 334 frames
 
@@ -48,17 +49,28 @@ class Frontend:
         self.length = round(seconds * self.config.sample_rate)
         self.log_mel = LogMel(self.config)
 
-    def read(self, path: Path) -> np.ndarray:
-        """The features of a file.
+    def windows(self, path: Path) -> Iterator[np.ndarray]:
+        """The features of each window of a file, (1, mel, frame) float32, in memory that does not grow with its length.
 
         Raises:
-            UserError: the file cannot be decoded, or holds no sample or a non-finite one.
+            UserError: the file cannot be decoded to its end, or holds no sample or an unusable one. Windows may have
+                come before.
         """
-        return self(read_samples(path, self.config.sample_rate))
+        for window in cut_windows(read_blocks(path, self.config.sample_rate), self.length):
+            yield self._features(window)
+
+    def read(self, path: Path) -> np.ndarray:
+        """The features of a file: all its windows.
+
+        Raises:
+            UserError: the file cannot be decoded to its end, or holds no sample or an unusable one.
+        """
+        return np.stack(list(self.windows(path)))
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """The features of samples (samples,) float32, mono at `config.sample_rate` Hz, at least one."""
-        starts = range(0, max(1, len(samples) - self.length + 1), self.length)
-        windows = np.stack([self.log_mel(fit_length(samples[start:], self.length)) for start in starts])
+        return np.stack([self._features(window) for window in cut_windows([samples], self.length)])
+
+    def _features(self, window: np.ndarray) -> np.ndarray:
         # The store that networks are trained on holds half precision (torch rounds ten times as fast as NumPy).
-        return torch.from_numpy(windows).half().float().unsqueeze(1).numpy()
+        return torch.from_numpy(self.log_mel(window)).half().float().unsqueeze(0).numpy()

@@ -1,5 +1,7 @@
 """Waveform to log-mel energies."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -37,6 +39,24 @@ class LogMel:
             power += np.square(spectrum.imag)
             energies[:, at : at + BLOCK] = self.filters @ power
         return np.log(np.maximum(energies, ENERGY_FLOOR))
+
+
+def cut_windows(blocks: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """Every whole window (length,) of samples that come in blocks (n,); of fewer samples, one window that repeats them.
+
+    What is left at the end is no window, and no more than one is held.
+    """
+    window, filled, any_window = np.empty(length, np.float32), 0, False
+    for block in blocks:
+        while len(block):
+            part = block[: length - filled]
+            window[filled : filled + len(part)] = part
+            filled, block = filled + len(part), block[len(part) :]
+            if filled == length:
+                yield window
+                window, filled, any_window = np.empty(length, np.float32), 0, True
+    if not any_window:
+        yield fit_length(window[:filled], length)
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:

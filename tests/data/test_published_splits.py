@@ -9,7 +9,10 @@ from workspace import ROOT
 
 from asc_core import UserError
 from pipeline.params import load
-from pipeline.stages.validate import check, report, suite, tables, verdict
+from pipeline.stages.validate import report
+from pipeline.validation.check import check, verdict
+from pipeline.validation.suite import suite
+from pipeline.validation.tables import tables
 
 CITIES = ("barcelona", "helsinki", "lisbon", "london", "lyon", "paris", "prague", "stockholm", "vienna")
 TRAIN = {"a": 10_215, "b": 749, "c": 748, "s1": 750, "s2": 750, "s3": 750}  # 13,962

@@ -18,7 +18,10 @@ from asc_core.files import write_json
 from pipeline.params import Bounds, ExpectAudio, ExpectCounts, Params, SplitSizes, load
 from pipeline.paths import CLIPS, CORPUS, DATA_DOCS, VALIDATION
 from pipeline.runtime.journal import Journal
-from pipeline.stages.validate import COLUMNS, INDEX, check, inspect, suite, tables, validate, verdict
+from pipeline.stages.validate import validate
+from pipeline.validation.check import check, verdict
+from pipeline.validation.suite import COLUMNS, suite
+from pipeline.validation.tables import INDEX, inspect, tables
 
 RATE, SECONDS = 44_100, 0.5
 META = "meta.csv"

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import tracemalloc
+from dataclasses import asdict
 
 import librosa
 import numpy as np
@@ -13,9 +15,10 @@ import torch
 
 from asc_core.corpus.layout import read_corpus
 from asc_core.errors import UserError
-from asc_core.features.audio import read_samples
+from asc_core.features.audio import LOUDEST, read_samples
 from asc_core.features.config import FeatureConfig
 from asc_core.features.extraction import extract
+from asc_core.features.frontend import Frontend
 from asc_core.features.log_mel import ENERGY_FLOOR, LogMel, fit_length
 from asc_core.features.store import FeatureStore
 
@@ -84,6 +87,48 @@ def test_a_longer_clip_is_cut_and_a_shorter_one_repeated():
     assert fit_length(samples, 3).tolist() == [0, 1, 2]
     assert fit_length(samples, 5).tolist() == [0, 1, 2, 3, 4]
     assert fit_length(samples, 12).tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
+def test_windows_are_those_of_the_whole_file_whatever_its_length(tmp_path):
+    """Shorter than a window, a window, and several with a rest that is none."""
+    frontend = Frontend({"features": {"config": asdict(SMALL), "seconds": 0.5}})
+    for seconds, count in ((0.2, 1), (0.5, 1), (0.99, 1), (1.7, 3)):
+        sound = noise(seconds)
+        soundfile.write(tmp_path / "clip.wav", sound, RATE, subtype="FLOAT")
+        windows = list(frontend.windows(tmp_path / "clip.wav"))
+        starts = [RATE // 2 * number for number in range(count)]
+        expected = [LogMel(SMALL)(fit_length(sound[start:], RATE // 2)).astype(np.float16) for start in starts]
+        assert [window.shape for window in windows] == [(1, 32, SMALL.frames(0.5))] * count
+        assert windows[0].dtype == np.float32 and np.array_equal(np.stack(windows)[:, 0], np.stack(expected))
+        assert np.array_equal(frontend.read(tmp_path / "clip.wav"), np.stack(windows))
+        assert np.array_equal(frontend(sound), np.stack(windows))
+
+
+@pytest.mark.parametrize("form", [("wav", "PCM_U8"), ("wav", "PCM_24"), ("flac", "PCM_16")], ids="-".join)
+def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path, form):
+    path, rate = tmp_path / f"long.{form[0]}", 48_000
+    with soundfile.SoundFile(path, "w", rate, 1, subtype=form[1]) as file:
+        for _ in range(15):
+            file.write(np.random.default_rng(0).uniform(-0.5, 0.5, 60 * rate))
+    frontend = Frontend({"features": {"config": asdict(SMALL), "seconds": 10.0}})
+    next(frontend.windows(path))  # what is imported at the first use
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in frontend.windows(path))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 90
+    assert peak < 4 * 15 * 60 * rate / 3  # bytes: a third of the decoded file
+
+
+def test_log_energies_of_the_loudest_sound_there_may_be_fit_half_precision():
+    """So features are finite wherever samples are in range."""
+    loudest = np.full(2 * RATE, LOUDEST, np.float32) * np.resize([1, -1], 2 * RATE).astype(np.float32)
+    for sound in (loudest, np.abs(loudest), LOUDEST * 2 * tone(2)):
+        for config in (PUBLISHED, FeatureConfig(window_ms=2000)):
+            energies = LogMel(config)(sound)
+            assert np.isfinite(energies).all() and np.abs(energies).max() < 100 < np.finfo(np.float16).max
 
 
 @pytest.fixture(scope="module")
