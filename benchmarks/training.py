@@ -29,7 +29,10 @@ from numpy.lib.format import open_memmap  # noqa: E402
 from asc_core.features.store import FeatureStore  # noqa: E402
 from asc_core.files import write_json  # noqa: E402
 from asc_core.models.networks import build  # noqa: E402
-from asc_core.training.loop import Job, autocast_dtype, batches, fit, fit_input  # noqa: E402
+from asc_core.training.batches import batches  # noqa: E402
+from asc_core.training.job import Job  # noqa: E402
+from asc_core.training.loop import fit, fit_input  # noqa: E402
+from asc_core.training.state import autocast_dtype  # noqa: E402
 from pipeline import params  # noqa: E402
 
 SECONDS = 10.0  # a clip of the data set
@@ -70,7 +73,7 @@ def main() -> None:
         network = build(stage.network, len(store.scenes))
         fit_input(network, store)
         schedule = replace(stage.schedule, epochs=1, warmup_epochs=0)
-        job = Job(schedule, training, settings.augment, seed=0, masks=stage.spec_augment)
+        job = Job(schedule, training, settings.augment.masked(stage.spec_augment), seed=0)
         rates: list[float] = []
         fit(network, store, job, label="full size", on_epoch=lambda _, it: rates.append(it["clips_per_second"]))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -85,7 +88,7 @@ def main() -> None:
         )
         rows, rng = np.arange(len(store.clips)), torch.Generator().manual_seed(0)
         start = time.perf_counter()
-        read = sum(len(x) for x, *_ in batches(store, rows, training.batch_size, rng, device))
+        read = sum(len(batch.x) for batch in batches(store, rows, training.batch_size, rng, device))
         if device.type == "cuda":
             torch.cuda.synchronize()
         loading = read / (time.perf_counter() - start)

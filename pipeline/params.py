@@ -15,7 +15,8 @@ from asc_core.corpus.config import FetchConfig, SyntheticConfig
 from asc_core.errors import ConfigError
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
-from asc_core.training.config import AugmentConfig, DistillationConfig, Schedule, TrainingConfig
+from asc_core.training.augmentation.config import AugmentConfig
+from asc_core.training.config import DistillationConfig, Schedule, TrainingConfig
 
 PARAMS = Path("params.yaml")
 

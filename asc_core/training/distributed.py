@@ -26,11 +26,11 @@ def join() -> torch.device:
     cuda = torch.cuda.is_available()
     if not distributed.is_torchelastic_launched():
         return torch.device("cuda" if cuda else "cpu")
-    place = int(os.environ["LOCAL_RANK"])
-    if cuda and place >= torch.cuda.device_count():
+    index = int(os.environ["LOCAL_RANK"])
+    if cuda and index >= torch.cuda.device_count():
         processes = os.environ["LOCAL_WORLD_SIZE"]
         raise UserError(f"{processes} processes for {torch.cuda.device_count()} GPUs: start one for each GPU")
-    device = torch.device("cuda", place) if cuda else torch.device("cpu")
+    device = torch.device("cuda", index) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
@@ -38,17 +38,16 @@ def join() -> torch.device:
     return device
 
 
-def leave() -> None:
-    """End what `join` began: the first process goes on alone, the others have done their part and exit."""
-    if world() > 1:
-        helper = rank() > 0
+def leave() -> int:
+    """End what `join` began: from now on each process is alone. Return the rank that this one had."""
+    left = rank()
+    if distributed.is_initialized():
         distributed.destroy_process_group()
-        if helper:
-            raise SystemExit(0)
+    return left
 
 
 def rank() -> int:
-    """The number of this process among those that share the training: 0 for the first or the only one."""
+    """The rank of this process among those that share the training: 0 for the first or the only one."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 

@@ -5,6 +5,9 @@ import torch
 from asc_core.compression.prune import conv_weights
 from asc_core.features.store import FeatureStore
 from asc_core.models import checkpoint
+from asc_core.training.job import Job
+from asc_core.training.objective import Teacher
+from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
 from pipeline.paths import FEATURES, model_path
 from pipeline.runtime.journal import Journal
@@ -16,11 +19,10 @@ def prune(params: Params, journal: Journal, seed: int) -> None:
     """Prune the student of a seed and tune what is left."""
     store, stage = FeatureStore(FEATURES), params.prune
     network, _ = checkpoint.load(model_path(seed, "student"))
-    train(
-        "prune", network, store, params, journal, seed, stage.schedule,
-        masks=params.student.spec_augment, pruning=stage.config,
-        teacher=model_path(seed, "teacher") if stage.distil else None,
-    )  # fmt: skip
+    teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
+    augment = params.augment.masked(params.student.spec_augment)
+    job = Job(stage.schedule, params.training, augment, seed, teacher, Sparsity(stage.config))
+    train("prune", network, store, job, journal)
     weights = torch.cat([weight.flatten() for weight in conv_weights(network)])
     print(f"prune@{seed}: {weights.count_nonzero()} convolution weights kept of {len(weights)}")
     save(network, params.student.network, store, model_path(seed, "pruned"), journal)

@@ -6,6 +6,9 @@ from asc_core.compression.size import totals
 from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.models import checkpoint
+from asc_core.training.job import Job
+from asc_core.training.objective import Teacher
+from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
 from pipeline.paths import FEATURES, model_path, package_path
 from pipeline.runtime.journal import Journal
@@ -18,11 +21,10 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
     store, stage, path = FeatureStore(FEATURES), params.quantize, package_path(seed)
     network, _ = checkpoint.load(model_path(seed, "pruned"))
     quantization.start_quantized_training(network)
-    train(
-        "quantize", network, store, params, journal, seed, stage.schedule,
-        masks=params.student.spec_augment, frozen_zeros=True,
-        teacher=model_path(seed, "teacher") if stage.distil else None,
-    )  # fmt: skip
+    teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
+    augment = params.augment.masked(params.student.spec_augment)
+    job = Job(stage.schedule, params.training, augment, seed, teacher, Sparsity())
+    train("quantize", network, store, job, journal)
     quantization.quantize(network)
     size, (_, evaluation) = totals(network), score(network, store)
     package.write(

@@ -5,7 +5,9 @@ import torch
 from asc_core.features.store import FeatureStore
 from asc_core.models import checkpoint
 from asc_core.models.networks import build
+from asc_core.training.job import Job
 from asc_core.training.loop import fit_input
+from asc_core.training.objective import Teacher
 from pipeline.params import Params
 from pipeline.paths import FEATURES, model_path
 from pipeline.runtime.journal import Journal
@@ -22,10 +24,9 @@ def train_student(params: Params, journal: Journal, seed: int) -> None:
     else:
         network = build(stage.network, len(store.scenes))
         fit_input(network, store)
-    train(
-        "train_student", network, store, params, journal, seed, stage.schedule,
-        masks=stage.spec_augment, teacher=model_path(seed, "teacher") if stage.distil else None,
-    )  # fmt: skip
+    teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
+    job = Job(stage.schedule, params.training, params.augment.masked(stage.spec_augment), seed, teacher)
+    train("train_student", network, store, job, journal)
     save(network, stage.network, store, model_path(seed, "student"), journal)
 
 

@@ -4,6 +4,7 @@ import torch
 
 from asc_core.features.store import FeatureStore
 from asc_core.models.networks import build
+from asc_core.training.job import Job
 from asc_core.training.loop import fit_input
 from pipeline.params import Params
 from pipeline.paths import FEATURES, model_path
@@ -18,7 +19,8 @@ def train_teacher(params: Params, journal: Journal, seed: int) -> None:
     torch.manual_seed(seed)
     network = build(stage.network, len(store.scenes))
     fit_input(network, store)
-    train("train_teacher", network, store, params, journal, seed, stage.schedule, masks=stage.spec_augment)
+    job = Job(stage.schedule, params.training, params.augment.masked(stage.spec_augment), seed)
+    train("train_teacher", network, store, job, journal)
     save(network, stage.network, store, model_path(seed, "teacher"), journal)
 
 

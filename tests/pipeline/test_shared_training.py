@@ -53,7 +53,8 @@ def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
         (
             "teacher.schedule={epochs: 2, learning_rate: 1.0e+30}",
             "2",
-            "error: the loss of train_teacher@0 is not finite",
+            "train_teacher@0: error: the loss is not finite in epoch 1, at a learning rate of 1e+30; lower the "
+            "learning_rate of this stage",
         ),
         ("teacher.spec_augment=false", "two", "error: ASC_PROCESSES: 'two' is not a number of processes"),
     ],

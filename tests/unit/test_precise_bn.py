@@ -7,7 +7,7 @@ import torch
 from test_training import JOB, trained
 from torch import nn
 
-from asc_core.training.loop import batches
+from asc_core.training.batches import batches
 from asc_core.training.precise_bn import measure_statistics
 
 
@@ -36,7 +36,7 @@ def test_a_training_with_it_differs_in_the_statistics_alone_and_they_are_those_o
     seen = []
     handle = norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].mean((0, 2, 3))))
     with torch.no_grad():
-        for x, _, _ in batches(store, store.rows("train"), 48, torch.Generator(), torch.device("cpu")):
-            precise(x)
+        for batch in batches(store, store.rows("train"), 48, torch.Generator(), torch.device("cpu")):
+            precise(batch.x)
     handle.remove()
     assert torch.stack(seen).mean(0) == pytest.approx(norm.running_mean, abs=1e-4)

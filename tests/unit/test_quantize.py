@@ -13,10 +13,14 @@ from asc_core.errors import UserError
 from asc_core.models.config import NetworkConfig
 from asc_core.models.inference import predict
 from asc_core.models.networks import build
-from asc_core.training.config import AugmentConfig, Schedule, TrainingConfig
-from asc_core.training.loop import Job, fit, fit_input
+from asc_core.training.augmentation.config import AugmentConfig
+from asc_core.training.config import Schedule, TrainingConfig
+from asc_core.training.job import Job
+from asc_core.training.loop import fit, fit_input
+from asc_core.training.sparsity import Sparsity
 
-JOB = Job(Schedule(5, 0.05), TrainingConfig(16, precision="float32"), AugmentConfig(0.3, 0), seed=0)
+AUGMENT = AugmentConfig(roll_seconds=0.3, mixup_alpha=0, spec_augment=None)
+JOB = Job(Schedule(5, 0.05), TrainingConfig(16, precision="float32"), AUGMENT, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def trained(store):
     fit(network, store, JOB, label="float")
     prune(network, 0.2)
     start_quantized_training(network)
-    fit(network, store, Job(**{**vars(JOB), "schedule": Schedule(3, 0.01), "frozen_zeros": True}), label="8 bit")
+    fit(network, store, Job(**{**vars(JOB), "schedule": Schedule(3, 0.01), "sparsity": Sparsity()}), label="8 bit")
     return network
 
 

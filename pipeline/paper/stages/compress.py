@@ -7,6 +7,9 @@ from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
 from asc_core.models import checkpoint
+from asc_core.training.job import Job
+from asc_core.training.objective import Teacher
+from asc_core.training.sparsity import Sparsity
 from pipeline.paper.paths import EXPERIMENT, measured, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
@@ -21,18 +24,14 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     paper, store, path = systems.load(), FeatureStore(FEATURES), trained(systems.VANILLA, seed)
     journal.tags({"table": "compression", "row": variant})
     network, _ = checkpoint.load(path)
-    teacher = None if variant == "without_distillation" else path
+    teacher = None if variant == "without_distillation" else Teacher.load(path, params.distillation)
     pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
-    label = f"paper {variant}"
-    fit(
-        f"{label} prune", network, store, params, journal, seed, paper.prune.schedule,
-        masks=False, teacher=teacher, pruning=pruning, last=False,
-    )  # fmt: skip
+    augment = params.augment.masked(False)
+    job = Job(paper.prune.schedule, params.training, augment, seed, teacher, Sparsity(pruning))
+    fit(f"paper {variant} prune", network, store, job, journal, last=False)
     quantization.start_quantized_training(network)
-    fit(
-        f"{label} quantize", network, store, params, journal, seed, paper.quantize.schedule,
-        masks=False, teacher=teacher, frozen_zeros=True,
-    )  # fmt: skip
+    job = Job(paper.quantize.schedule, params.training, augment, seed, teacher, Sparsity())
+    fit(f"paper {variant} quantize", network, store, job, journal)
     quantization.quantize(network)
     results = {**score(network, store)[1], "size": totals(network)}
     print(f"{variant}@{seed}: {results['accuracy']:.1f} %")

@@ -10,6 +10,7 @@ from asc_core.files import write_json
 from asc_core.models import checkpoint
 from asc_core.models.macs import macs
 from asc_core.models.networks import build
+from asc_core.training.job import Job
 from asc_core.training.loop import fit_input
 from pipeline.paper.paths import EXPERIMENT, measured, trained
 from pipeline.paper.rows import systems
@@ -30,7 +31,8 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
     config = row.network(paper)
     network = build(config, len(store.scenes))
     fit_input(network, store)
-    fit(f"paper {system}", network, store, params, journal, seed, paper.schedule, masks=False)
+    job = Job(paper.schedule, params.training, params.augment.masked(False), seed)
+    fit(f"paper {system}", network, store, job, journal)
     checkpoint.save(trained(system, seed), network, config, store.scenes, features=store.description)
     results = {
         **score(network, store)[1],

@@ -1,0 +1,35 @@
+"""What decides the result of a training."""
+
+from dataclasses import dataclass
+
+from asc_core.training.augmentation.config import AugmentConfig
+from asc_core.training.config import Schedule, TrainingConfig
+from asc_core.training.objective import Teacher
+from asc_core.training.sparsity import Sparsity
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: everything that decides its result, but for the network and the clips.
+
+    Attributes:
+        teacher: a network to learn from as well as from the labels.
+        sparsity: which weights are held at zero; None lets all of them learn.
+    """
+
+    schedule: Schedule
+    training: TrainingConfig
+    augment: AugmentConfig
+    seed: int
+    teacher: Teacher | None = None
+    sparsity: Sparsity | None = None
+
+    @property
+    def precise_bn(self) -> bool:
+        """Whether statistics are measured anew at the end; those of a sparse network have to be.
+
+        Pruning leaves channels that no longer vary. What a later norm makes of those is their constant, less its
+        running mean, some 300 times over: a mean that is still on its way, or was taken in half precision, is too far
+        off for that.
+        """
+        return self.training.precise_bn or self.sparsity is not None
