@@ -1,6 +1,7 @@
 """One run of a pipeline in Prefect: stages as tasks, side by side on their share of the cores."""
 
 import os
+import re
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ from asc_core.cores import usable_cores
 from flows.engine.stages import LIMITS, Outcome, StageFailed, end_all, run_command, run_stage
 from flows.engine.workspace import locked_workspace
 from pipeline.addresses import without_credentials
-from pipeline.runtime.processes import follow
+from pipeline.runtime.processes import watch
 from pipeline.runtime.threads import share
 
 # Threads that wait for a stage cost nothing; how many stages compute at once is limited by an Execution's slots.
@@ -81,7 +82,9 @@ class Execution:
         name: str | None = None,
         borrow_from: str | None = None,
     ) -> None:
-        self.name = name or f"{datetime.now():%Y-%m-%d-%H%M%S}-{flow_run.name or 'asc'}"
+        # It names a folder too, and a run in Prefect may have any name.
+        called = re.sub(r"[^\w.-]+", "-", flow_run.name or "asc")[:60]
+        self.name = name or f"{datetime.now():%Y-%m-%d-%H%M%S}-{called}"
         if unknown := sorted(set(limits or {}) - set(LIMITS)):
             raise UserError(f"limits: no stage {unknown[0]}, known are {', '.join(LIMITS)}")
         self.force, self.limits = force or [], {**LIMITS, **(limits or {})}
@@ -96,7 +99,7 @@ class Execution:
     def __enter__(self) -> Self:
         if "PREFECT__FLOW_RUN_ID" in os.environ:
             # Started by a worker, which is all that could cancel this run: none goes on without it.
-            follow(os.getppid())
+            watch(os.getppid())
         self.alone = self._workspace.__enter__()
         return self
 

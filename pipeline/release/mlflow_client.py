@@ -70,7 +70,8 @@ def connect() -> "MlflowClient":
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     utils.MAX_RETRY_COUNT = 1  # a database that is not there would be tried for 100 s
-    client = MlflowClient()
+    with _telling():
+        client = MlflowClient()
     check(client)
     return client
 
@@ -81,10 +82,16 @@ def check(client: "MlflowClient") -> None:
     Raises:
         UserError: it gives none.
     """
+    with _telling():
+        client.search_experiments(max_results=1)
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.search_experiments(max_results=1)
+        yield
     except Exception as error:  # what the drivers of databases raise has no base of its own
         silent = isinstance(error, MlflowException) and error.get_http_status_code() >= 500
         fault = "does not answer" if silent and address().startswith("http") else "cannot be used"
@@ -98,7 +105,7 @@ def one_line(error: Exception) -> str:
     told = without_credentials(str(error).replace(address(), shown_address()))
     lines = [line for line in told.splitlines() if line.strip()]
     text = lines[0].strip() if lines else type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 @contextlib.contextmanager

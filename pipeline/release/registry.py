@@ -10,14 +10,12 @@ serves whichever version has the alias (`pipeline.release.shipped.served` says w
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +24,7 @@ import typer
 from asc_core import UserError
 from asc_core.files import digest
 from pipeline.release import mlflow_client
+from pipeline.release.shipped import bundle
 from pipeline.reporting.tables import markdown_table
 from pipeline.runtime.journal import flat
 
@@ -36,16 +35,14 @@ if TYPE_CHECKING:
 NAME = "asc"
 CHAMPION, CHALLENGER = "champion", "challenger"
 HISTORY = "champions"  # tag of the registered model: the versions that were champion, the present one last
-# What a serving environment needs beside MLflow, in the versions that made the model.
-REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "librosa", "soxr", "safetensors")
 
 
 def register(client: "MlflowClient", run: str, folder: Path, facts: dict[str, Any]) -> None:
-    """Make a version of the files in `folder`, unless there is one of the same package and measurements.
+    """Make a version of the files in `folder`, unless there is one of the same package, code and measurements.
 
     Args:
         run: the run that the version belongs to.
-        folder: the package, its model card, served.py and the library, as the gate kept them.
+        folder: its files (`pipeline.release.shipped.bundle`), as the gate kept them.
         facts: what the gate knows of the model; they become the version's tags.
 
     Raises:
@@ -53,14 +50,14 @@ def register(client: "MlflowClient", run: str, folder: Path, facts: dict[str, An
     """
     from mlflow.exceptions import MlflowException
 
-    key = digest(facts, hashlib.sha256((folder / "quantized.asc").read_bytes()).hexdigest())
+    key = digest(facts, bundle.fingerprint(folder))
     found = client.search_model_versions(f"name = '{NAME}' and tag.key = '{key}'")
     if found:
         version = found[0]
     else:
         with tempfile.TemporaryDirectory() as temporary:
             model = Path(temporary) / f"model-{key}"  # an execution may have its gate run again, with another model
-            _save(model, folder)
+            bundle.save(folder, model)
             client.log_artifacts(run, str(model), model.name)
         with contextlib.suppress(MlflowException):  # it exists; where it cannot be made, the next line says why
             client.create_registered_model(NAME, description="Acoustic scenes, from audio samples to probabilities.")
@@ -69,35 +66,10 @@ def register(client: "MlflowClient", run: str, folder: Path, facts: dict[str, An
             f"{client.get_run(run).info.artifact_uri}/{model.name}",
             run,
             tags={"key": key, **{name: str(value) for name, value in flat(facts).items()}},
-            description=(folder / "model_card.md").read_text(encoding="utf-8").partition("\n## ")[0],
+            description=(folder / bundle.CARD).read_text(encoding="utf-8").partition("\n## ")[0],
         )
     if "verdict" not in version.tags:
         _place(client, version)
-
-
-def _save(path: Path, folder: Path) -> None:
-    """The MLflow model of the files that the gate kept, as a folder at `path`."""
-    import warnings
-
-    from mlflow import pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array, Map
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it would like an example of the input, and a copy of the model for it
-        pyfunc.save_model(
-            path,
-            python_model=str(folder / "served.py"),
-            code_paths=[str(folder / "asc_core")],
-            artifacts={"package": str(folder / "quantized.asc"), "model_card": str(folder / "model_card.md")},
-            signature=ModelSignature(
-                Schema([ColSpec(Array(DataType.double), "samples"), ColSpec(DataType.long, "sample_rate")]),
-                Schema([ColSpec(DataType.string, "label"), ColSpec(Map(DataType.double), "probabilities")]),
-            ),
-            # Without the part of a version that names a build for one machine.
-            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
-        )
 
 
 def _place(client: "MlflowClient", version: "ModelVersion") -> None:
@@ -122,11 +94,14 @@ def verdict(challenger: Mapping[str, str], champion: Mapping[str, str] | None) -
     """
     if champion is None:
         return True, "there was no champion"
-    if not challenger["features"] or challenger["features"] != champion.get("features"):
+    if not challenger.get("features") or challenger["features"] != champion.get("features"):
         return False, "not compared, the champion was measured on other features"
-    (mean, std, n), (other_mean, other_std, other_n) = (
-        [float(tags[f"accuracy.{name}"]) for name in ("mean", "std", "n")] for tags in (challenger, champion)
-    )
+    try:
+        (mean, std, n), (other_mean, other_std, other_n) = (
+            [float(tags[f"accuracy.{name}"]) for name in ("mean", "std", "n")] for tags in (challenger, champion)
+        )
+    except (LookupError, ValueError):  # a version may have been made by other hands
+        return False, "not compared, the tags of one of them do not say its accuracy"
     if n + other_n <= 2:
         return False, "not compared, of one seed each no spread is known"
     spread = math.sqrt(((n - 1) * std**2 + (other_n - 1) * other_std**2) / (n + other_n - 2))

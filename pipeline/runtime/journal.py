@@ -7,18 +7,24 @@ An execution is one run of the pipeline: what the environment variable ASC_EXECU
 this stage descends from, else this process.
 """
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from asc_core import UserError
 from asc_core.files import replacing
+from pipeline.addresses import without_credentials
+from pipeline.runtime.events import Artifact, End, Event, Metrics, Model, Start, Tags
 from pipeline.runtime.processes import dvc
 
 JOURNALS = Path(".state/tracking")
@@ -26,8 +32,17 @@ QUIET_SECONDS = 120  # between two sendings in the background: starting MLflow t
 
 
 def execution() -> str:
-    """A name for this run of the pipeline, the same in all its stages."""
+    """A name for this run of the pipeline, the same in all its stages.
+
+    Raises:
+        UserError: ASC_EXECUTION is not the name of a folder.
+    """
     if name := os.environ.get("ASC_EXECUTION"):
+        if not re.fullmatch(r"\w[\w .+@-]{0,99}", name):
+            raise UserError(
+                f"ASC_EXECUTION is {name[:120]!r}; it names a folder: at most 100 letters, digits, spaces and .+@-_, "
+                "the first one a letter or digit"
+            )
         return name
     import psutil
 
@@ -36,44 +51,58 @@ def execution() -> str:
 
 
 class Journal:
-    """The report of one stage. `stage` is its name, with `@seed` where it belongs to a seed."""
+    """The report of one stage. `stage` is its name, with `@seed` where it belongs to a seed.
+
+    A disk that takes no report costs that report, and a line on standard error, but never the work.
+
+    Raises:
+        UserError: ASC_EXECUTION is not the name of a folder.
+        OSError: no journal can be begun.
+    """
 
     def __init__(self, stage: str, seed: int | None, params: dict[str, Any]) -> None:
         self.folder = JOURNALS / execution()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.path = self.folder / f"{stage}-{uuid.uuid4().hex[:8]}.jsonl"
+        self.path = self.folder / f"{stage.replace('/', '_')}-{uuid.uuid4().hex[:8]}.jsonl"
         tags = {"stage": stage.split("@")[0], "git.commit": git("rev-parse", "HEAD"), "dvc.features": features_hash()}
         if seed is not None:
             tags["seed"] = str(seed)
-        self._write("start", name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params))
+        self._append(Start(name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params)))
 
     def metrics(self, values: dict[str, Any], step: int = 0, *, summary: bool = False) -> None:
         """Numbers, nested mappings joined by dots; `summary` puts them on the execution's own run."""
-        numbers = {name: value for name, value in flat(values).items() if isinstance(value, int | float)}
-        self._write("metrics", values=numbers, step=step, summary=summary)
+        numbers = {name: float(value) for name, value in flat(values).items() if isinstance(value, int | float)}
+        self._write(Metrics(values=numbers, step=step, summary=summary))
 
     def tags(self, values: dict[str, str]) -> None:
         """Words by which runs can be grouped."""
-        self._write("tags", values=values)
+        self._write(Tags(values=values))
 
     def artifact(self, path: Path, *, summary: bool = False) -> None:
         """A file, kept as it is now until it is sent."""
-        self._write("artifact", path=str(self._keep(path) / path.name), summary=summary)
+        with self._at_no_cost():
+            self._append(Artifact(path=str(self._keep({path.name: path}) / path.name), summary=summary))
 
-    def model(self, parts: list[Path], facts: dict[str, Any]) -> None:
-        """A model to register, its files and folders kept as they are now, and what is known of it."""
-        self._write("model", path=str(self._keep(*parts)), facts=facts)
+    def model(self, files: Mapping[str, Path], facts: dict[str, Any]) -> None:
+        """A model to register: its files by the names that they have in it, kept as they are now, and what is known.
 
-    def end(self, status: str, message: str = "") -> None:
-        """The last line: FINISHED, FAILED or KILLED, and why."""
-        self._write("end", status=status, message=message)
+        Raises:
+            OSError: they cannot be kept, and no later run of the stage would try again.
+        """
+        self._append(Model(path=str(self._keep(files)), facts=facts))
+
+    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"], message: str = "") -> None:
+        """The last line: how the stage ended, and why."""
+        self._write(End(status=status, message=message))
 
     def send(self, *, wait: bool = False) -> None:
         """Have what is written so far sent to MLflow by another process; without `wait`, now and then is enough."""
         last = JOURNALS / "last_sending"
-        if not wait and last.exists() and time.time() - last.stat().st_mtime < QUIET_SECONDS:
+        # A clock that was set back says that the last time is still to come.
+        if not wait and last.exists() and 0 <= time.time() - last.stat().st_mtime < QUIET_SECONDS:
             return
-        last.touch()
+        with self._at_no_cost():
+            last.touch()
         command = [sys.executable, "-m", "pipeline.release.sync"]
         if wait:
             subprocess.run(command, check=False)
@@ -81,21 +110,33 @@ class Journal:
             # Its output would come between the lines of whichever stage runs by then.
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def _keep(self, *paths: Path) -> Path:
-        """A new folder with copies of files and folders."""
+    def _keep(self, files: Mapping[str, Path]) -> Path:
+        """A new folder with copies of files, by name."""
         folder = self.folder / "artifacts" / uuid.uuid4().hex
-        folder.mkdir(parents=True)
-        for path in paths:
-            if path.is_dir():
-                shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copyfile(path, folder / path.name)
+        for name, path in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
         return folder
 
-    def _write(self, event: str, **values: Any) -> None:
-        line = json.dumps({"event": event, "time": round(time.time() * 1000), **values})
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    @contextlib.contextmanager
+    def _at_no_cost(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            print(f"{self.path}: a report is lost ({error}); the work goes on", file=sys.stderr, flush=True)
+
+    def _write(self, event: Event) -> None:
+        with self._at_no_cost():
+            self._append(event)
+
+    def _append(self, event: Event) -> None:
+        """Append a line. One before it that was torn, by a full disk or a kill, is closed and not continued."""
+        line = f"{without_credentials(json.dumps(event.model_dump()))}\n".encode()
+        with open(self.path, "a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
 
 
 class SilentJournal(Journal):
@@ -110,7 +151,7 @@ class SilentJournal(Journal):
     def send(self, *, wait: bool = False) -> None:
         pass
 
-    def _write(self, event: str, **values: Any) -> None:
+    def _write(self, event: Event) -> None:
         pass
 
 

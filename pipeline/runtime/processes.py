@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import psutil
 
 
-def follow(*pids: int) -> None:
+def watch(*pids: int) -> None:
     """Have this process end, as by SIGTERM, within two seconds of the end of one of those, even by SIGKILL.
 
     A stage outlives neither DVC, which would start a second one beside it, nor the flow run; a flow run does not
@@ -20,7 +20,7 @@ def follow(*pids: int) -> None:
     """
     import psutil
 
-    def watch() -> None:
+    def look() -> None:
         try:
             leaders = [psutil.Process(pid) for pid in pids]
             while all(alive(leader) for leader in leaders):
@@ -32,7 +32,7 @@ def follow(*pids: int) -> None:
         end_children()
         os._exit(130)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=look, daemon=True).start()
 
 
 def dvc() -> "psutil.Process | None":

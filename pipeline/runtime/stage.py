@@ -5,18 +5,23 @@ with `run(function)`.
 """
 
 import argparse
+import errno
 import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from asc_core import UserError
 from pipeline import params
+from pipeline.addresses import without_credentials
 from pipeline.runtime import torchrun as sharing
 from pipeline.runtime.journal import Journal, SilentJournal
-from pipeline.runtime.processes import dvc, end_children, follow
+from pipeline.runtime.processes import dvc, end_children, watch
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # full, or not to be written
 
 
 def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool = False) -> None:
@@ -37,37 +42,42 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         # A shell between DVC and this process would survive a DVC that is killed, and this process with it.
         leader = dvc()
         pids = [os.getppid(), leader.pid if leader else None, os.environ.get("ASC_FLOW_PID")]
-        follow(*(int(pid) for pid in pids if pid))
+        watch(*(int(pid) for pid in pids if pid))
     try:
         settings = params.load()
         if trains and (processes := sharing.wanted()) > 1:
             raise SystemExit(sharing.share(processes))
-    except UserError as error:
+        described = settings.model_dump(mode="json")
+        if experiment:
+            described["tracking"]["experiment"] = experiment
+        journal = SilentJournal() if sharing.HELPER else Journal(name, arguments.get("seed"), described)
+    except (UserError, OSError) as error:
         raise SystemExit(_tell(name, error)) from None
-    described = settings.model_dump(mode="json")
-    if experiment:
-        described["tracking"]["experiment"] = experiment
-    journal = SilentJournal() if sharing.HELPER else Journal(name, arguments.get("seed"), described)
     try:
         work(settings, journal, **arguments)
-    except UserError as error:
-        journal.end("FAILED", str(error))
-        journal.send(wait=True)
-        raise SystemExit(_tell(name, error)) from None
     except KeyboardInterrupt:
         journal.end("KILLED", "interrupted")
         end_children()
         raise SystemExit(130) from None
     except BaseException as error:
-        journal.end("FAILED", f"{type(error).__name__}: {error}")
+        journal.end("FAILED", _reason(error) or f"{type(error).__name__}: {error}")
         journal.send(wait=True)
+        if _reason(error):
+            raise SystemExit(_tell(name, error)) from None
         raise
     journal.end("FINISHED")
     journal.send(wait=name == "gate")
 
 
-def _tell(name: str, error: UserError) -> int:
+def _reason(error: BaseException) -> str | None:
+    """What the user can mend, in one line: a mistake, or a disk that is full or may not be written; else None."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"{error.filename or Path.cwd()}: {error.strerror}"
+    return str(error) if isinstance(error, UserError) else None
+
+
+def _tell(name: str, error: BaseException) -> int:
     if sharing.HELPER:
         return 0  # the first process makes the same mistake and tells it, unless this one ends it by ending badly
-    print(f"{name}: error: {error}", file=sys.stderr, flush=True)
+    print(f"{name}: error: {without_credentials(_reason(error) or str(error))}", file=sys.stderr, flush=True)
     return 1

@@ -3,22 +3,18 @@
 A model that passes is handed to the registry (`pipeline.release.registry`) by way of the journal.
 """
 
-from pathlib import Path
 from typing import Any
 
-import asc_core
 from asc_core import UserError
 from asc_core.compression.rules import limits
 from asc_core.files import read_json, write_json
 from pipeline.params import Gates, Params
 from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, package_path
+from pipeline.release.shipped.bundle import contents
 from pipeline.reporting.card import model_card
 from pipeline.reporting.tables import median_seed
 from pipeline.runtime.journal import Journal, features_hash, write_text
 from pipeline.runtime.stage import run
-
-SERVED = Path(__file__).parents[1] / "release" / "shipped" / "served.py"  # not imported here: it would load MLflow
-LIBRARY = Path(asc_core.__file__).parent
 
 
 def checks(summary: dict[str, Any], seeds: dict[int, dict[str, Any]], gates: Gates) -> list[dict[str, Any]]:
@@ -97,7 +93,7 @@ def gate(params: Params, journal: Journal) -> None:
         "source": source,
         "features": features_hash(),
     }
-    journal.model([package, CARD, SERVED, LIBRARY], facts)
+    journal.model(contents(package, CARD), facts)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from imports import imported
+from imports import closure, imported
 from typer.testing import CliRunner
+from workspace import ROOT
 
 import asc_core
 from asc_core.compression import package
@@ -24,6 +26,7 @@ from asc_core.features.config import FeatureConfig
 from asc_core.features.log_mel import LogMel, fit_length
 from flows.engine.stages import end_trees
 from pipeline.release import registry, sync
+from pipeline.release.shipped import bundle
 from pipeline.reporting.card import model_card
 from pipeline.reporting.tables import median_seed
 from pipeline.runtime.journal import Journal
@@ -152,12 +155,11 @@ def here(finished, tmp_path, monkeypatch):
 def hand_over(folder: Path, mean: float, features: str | None = None) -> Journal:
     """What the gate writes for a model of three seeds with that mean accuracy."""
     journal = Journal("gate", None, PARAMS)
-    parts = ["models/0/quantized.asc", "reports/model_card.md", "pipeline/release/shipped/served.py", "asc_core"]
-    accuracy = {"mean": mean, "std": 1.0, "n": 3}
+    files = bundle.contents(Path("models/0/quantized.asc"), Path("reports/model_card.md"))
+    files = {name: folder / (path.relative_to(ROOT) if path.is_absolute() else path) for name, path in files.items()}
     features = features or versions(folder)["1"].tags["features"]
-    journal.model(
-        [folder / part for part in parts], {"seed": 0, "seeds": [0], "accuracy": accuracy, "features": features}
-    )
+    accuracy = {"mean": mean, "std": 1.0, "n": 3}
+    journal.model(files, {"seed": 0, "seeds": [0], "accuracy": accuracy, "features": features})
     journal.end("FINISHED")
     return journal
 
@@ -268,6 +270,59 @@ def test_mistakes_are_one_line(here, finished):
     client(here).delete_registered_model("asc")
     code, told = command("rollback")
     assert code == 1 and told.startswith("registry: error: sqlite:///") and "no model asc yet" in told
+
+
+# What is shipped
+
+
+def test_what_serves_imports_nothing_that_is_not_shipped():
+    served = {path.relative_to(ROOT) for path in bundle.code().values()}
+    needed = closure("pipeline.release.shipped.served", without=("pipeline/",))
+    needed |= closure("asc_core.deploy.predictor") | closure("asc_core.features.audio")
+    assert {path for path in needed if path.parts[0] == "asc_core"} <= served
+    assert not {path.parts[1] for path in served} & {"corpus", "training", "evaluation", "cli.py"}
+
+
+def test_what_is_shipped_predicts_by_itself(finished, tmp_path):
+    for name, path in bundle.contents(finished.folder / "models/0/quantized.asc", ROOT / "README.md").items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, tmp_path / name)
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "sys.modules |= dict.fromkeys(['pipeline', 'flows', 'tools'])\n"  # an import of them fails
+        "import asc_core, pandas, served\n"
+        f"assert asc_core.__file__.startswith({str(tmp_path)!r})\n"
+        "model = served.SceneClassifier()\n"
+        f"model.load_context(type('Context', (), {{'artifacts': {{'package': {str(tmp_path / bundle.PACKAGE)!r}}}}}))\n"
+        "print(model.predict(None, pandas.DataFrame([{'samples': [0.1, -0.1] * 4000, 'sample_rate': 8000}])))\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "'probabilities'" in done.stdout
+
+
+def test_shipped_code_is_part_of_a_version_and_what_runs_the_stages_of_nothing(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "project")
+
+    def edit(name: str) -> None:
+        path = workspace.folder / name
+        path.write_text(f"{path.read_text()}\n# edited\n")
+
+    edit("pipeline/runtime/stage.py")
+    edit("pipeline/runtime/processes.py")
+    edit("pipeline/release/sync.py")
+    (workspace.folder / "asc_core/deploy/__pycache__").mkdir(exist_ok=True)
+    (workspace.folder / "asc_core/deploy/__pycache__/odd.pyc").write_bytes(b"new")
+    assert "up to date" in workspace.run("dvc", "status", "dvc.yaml").stdout
+    edit("asc_core/deploy/predictor.py")
+    assert workspace.run("dvc", "status", "dvc.yaml").stdout.count("changed deps") == 1
+    assert workspace.ran() == ["gate"]
+    assert set(versions(workspace.folder)) == {"1", "2"}
+    assert aliases(workspace.folder) == {"champion": "1", "challenger": "2"}
+    model = Path(client(workspace.folder).get_model_version_download_uri("asc", "2"))
+    assert (model / "code/asc_core/deploy/predictor.py").read_text().endswith("# edited\n")
+    assert not (model / "code/asc_core/training").exists() and not list(model.rglob("*.pyc"))
 
 
 # Serving

@@ -1,0 +1,79 @@
+"""What a registered model is made of: the package, its card, and of our code what serves it and nothing else.
+
+The stage gate keeps these files, and the registry makes a version of them; what differs makes another version.
+"""
+
+import hashlib
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import asc_core
+from asc_core.files import digest
+
+PACKAGE, CARD, SERVED = "quantized.asc", "model_card.md", "served.py"  # their names in a model
+LIBRARY = Path(asc_core.__file__).parent
+# What served.py imports of the library, directly or not; a test holds this to the real imports.
+SHIPPED = (
+    "__init__.py", "config.py", "cores.py", "errors.py", "files.py", "progress.py",
+    "features", "models", "compression", "deploy",
+)  # fmt: skip
+# What a serving environment needs beside MLflow, in the versions that made the model.
+REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "librosa", "soxr", "safetensors")
+
+
+def contents(package: Path, card: Path) -> dict[str, Path]:
+    """The files of a model, by the names that they have in it."""
+    return {PACKAGE: package, CARD: card, **code()}
+
+
+def code() -> dict[str, Path]:
+    """The source files that are shipped: served.py and, under `asc_core/`, the library's part."""
+    library = [file for part in SHIPPED for file in _sources(LIBRARY / part)]
+    names = {f"{LIBRARY.name}/{file.relative_to(LIBRARY).as_posix()}": file for file in library}
+    return {SERVED: Path(__file__).with_name(SERVED), **names}
+
+
+def _sources(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def missing(folder: Path) -> list[str]:
+    """The files that a folder lacks to be a model."""
+    return [name for name in (PACKAGE, CARD, SERVED, f"{LIBRARY.name}/__init__.py") if not (folder / name).is_file()]
+
+
+def fingerprint(folder: Path) -> str:
+    """A key of the model in a folder of `contents`: another package, shipped file or way of saving has another one."""
+    files = [Path(__file__), *(folder / name for name in (PACKAGE, SERVED)), *_sources(folder / LIBRARY.name)]
+    return digest({
+        path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name: _sha256(path)
+        for path in files
+    })  # fmt: skip
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save(folder: Path, path: Path) -> None:
+    """Make an MLflow model at `path` of a folder of `contents`."""
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array, Map
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would like an example of the input, and a copy of the model for it
+        pyfunc.save_model(
+            path,
+            python_model=str(folder / SERVED),
+            code_paths=[str(folder / LIBRARY.name)],
+            artifacts={"package": str(folder / PACKAGE), "model_card": str(folder / CARD)},
+            signature=ModelSignature(
+                Schema([ColSpec(Array(DataType.double), "samples"), ColSpec(DataType.long, "sample_rate")]),
+                Schema([ColSpec(DataType.string, "label"), ColSpec(Map(DataType.double), "probabilities")]),
+            ),
+            # Without the part of a version that names a build for one machine.
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
+        )
