@@ -93,7 +93,7 @@ def take_up(saved: Path, state: State, label: str) -> None:
         if state.epoch:
             line = f"continues after epoch {state.epoch}"
     except Unusable as reason:
-        line = f"begins anew, {saved} is not its state ({reason})"
+        line = f"begins anew: cannot continue from {saved}, {reason}"
     if line and distributed.rank() == 0:
         print(f"{label}: {line}", flush=True)
 

@@ -123,12 +123,6 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(s
     assert not state.exists()
 
 
-def test_an_unreadable_state_is_a_fresh_start(store, reference, tmp_path):
-    state = tmp_path / "state.safetensors"
-    state.write_bytes(b"half a state")
-    assert same(trained(store, saved=state), reference[0])
-
-
 @pytest.mark.parametrize("frozen", [True, False])
 def test_frozen_zeros_stay_zero_and_the_rest_learns(store, frozen):
     network = fresh(store)
