@@ -3,48 +3,73 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from asc_core.features.store import FeatureStore
 from asc_core.models.inference import predict
 
+LEAST = 1e-15  # a probability counts as at least this, so that a sure and wrong answer costs 34.5 and not infinity
+
 
 def score(network: nn.Module, store: FeatureStore) -> tuple[Tensor, dict[str, Any]]:
-    """Logits (clips, classes) for the test split, on a GPU where there is one, and what `measure` says of them."""
+    """Logits (clips, classes) for the test split, on a GPU where there is one, and their metrics (`metrics_of`)."""
     rows = store.rows("test")
     logits = predict(network.to("cuda" if torch.cuda.is_available() else "cpu"), store, rows)
     network.cpu()
-    return logits, measure(logits, store, rows)
+    return logits, metrics_of(logits, store, rows)
 
 
-def measure(logits: Tensor, store: FeatureStore, rows: np.ndarray) -> dict[str, Any]:
+def metrics_of(logits: Tensor, store: FeatureStore, rows: np.ndarray) -> dict[str, Any]:
     """The metrics of the challenge for the logits (rows, classes) of some rows of a store.
 
     Returns:
-        accuracy, accuracy_seen, accuracy_unseen (percent; None where the rows have no such device), log_loss (natural
-        logarithm, what the challenge ranks by), and by device or scene: accuracy_by_device, log_loss_by_device,
-        accuracy_by_scene.
+        accuracy: percent, the mean over the scenes of the accuracy on each scene's clips (macro), as the challenge has
+            it. Likewise accuracy_seen and accuracy_unseen, on devices that the training split has and on those it has
+            not (None where the rows have no such device), and accuracy_by_device; each over the scenes that those clips
+            are of.
+        accuracy_micro: percent of all clips; the same where every scene has as many.
+        accuracy_by_scene: percent of each scene's clips.
+        log_loss: what the challenge ranks by, the mean over the clips (`log_losses`); log_loss_by_device.
     """
-    labels = store.labels[rows]
     clips = store.clips.iloc[rows]
-    table = clips[["device", "scene"]].assign(
-        accuracy=100.0 * (logits.argmax(dim=1) == labels).numpy(),
-        log_loss=functional.cross_entropy(logits.double(), labels, reduction="none").numpy(),
-    )
+    table = judge(logits.double().softmax(dim=1).numpy(), store.labels[rows].numpy(), clips)
     unseen = table["device"].isin(store.unseen)
-
-    def mean(values: Any) -> float | None:
-        return float(values.mean()) if len(values) else None
-
-    by_device, by_scene = table.groupby("device"), table.groupby("scene")
+    by_device = table.groupby("device")
     return {
-        "accuracy": mean(table["accuracy"]),
-        "log_loss": mean(table["log_loss"]),
-        "accuracy_seen": mean(table["accuracy"][~unseen]),
-        "accuracy_unseen": mean(table["accuracy"][unseen]),
-        "accuracy_by_device": by_device["accuracy"].mean().to_dict(),
+        "accuracy": accuracy(table),
+        "accuracy_micro": float(table["right"].mean()),
+        "log_loss": float(table["log_loss"].mean()),
+        "accuracy_seen": accuracy(table[~unseen]),
+        "accuracy_unseen": accuracy(table[unseen]),
+        "accuracy_by_device": {device: accuracy(part) for device, part in by_device},
         "log_loss_by_device": by_device["log_loss"].mean().to_dict(),
-        "accuracy_by_scene": by_scene["accuracy"].mean().to_dict(),
+        "accuracy_by_scene": table.groupby("scene")["right"].mean().to_dict(),
     }
+
+
+def judge(probabilities: np.ndarray, labels: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:
+    """Scene and device of `clips`, and what each answer is worth: `right` (0 or 100) and `log_loss`.
+
+    Args:
+        probabilities: (clips, classes) float64.
+        labels: (clips,) column of the right answer.
+    """
+    right = 100.0 * (probabilities.argmax(axis=1) == labels)
+    return clips[["scene", "device"]].assign(right=right, log_loss=log_losses(probabilities, labels))
+
+
+def accuracy(table: pd.DataFrame) -> float | None:
+    """The mean over the scenes of the accuracy on each, in percent, of clips as `judge` returns them; None of none."""
+    return float(table.groupby("scene")["right"].mean().mean()) if len(table) else None
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Minus the natural logarithm of the probability of the right answer, (clips,), as the challenge computes it.
+
+    Probabilities are taken from `LEAST` to 1 - `LEAST` and then brought to a sum of 1 again.
+    """
+    bounded = probabilities.clip(LEAST, 1 - LEAST)
+    right = np.take_along_axis(bounded, labels[:, None], axis=1)[:, 0]
+    return np.log(bounded.sum(axis=1)) - np.log(right)

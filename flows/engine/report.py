@@ -82,5 +82,5 @@ def evaluation(result: dict[str, Any]) -> str:
     return (
         f"# {result['package']}\n\n{result['clips']} test clips; {size['nonzero_parameters']} non-zero parameters, "
         f"{size['counted_bytes']} bytes counted, {size['file_bytes']} in the file.\n\n"
-        f"{markdown_table(['devices', 'accuracy, percent', 'log loss'], rows)}"
+        f"{markdown_table(['devices', 'accuracy, percent, mean over the scenes', 'log loss'], rows)}"
     )

@@ -40,6 +40,7 @@ from asc_core.compression import package
 from asc_core.compression.rules import LIMIT
 from asc_core.compression.size import totals
 from asc_core.corpus.layout import SPLITS, read_table
+from asc_core.evaluation.metrics import accuracy, judge
 from asc_core.features.audio import read_samples
 from asc_core.features.config import FeatureConfig
 from asc_core.features.log_mel import LogMel, fit_length
@@ -64,7 +65,6 @@ from pipeline.paths import FEATURES, corpus_root, made, package_path
 
 FOLDER = Path("data/submission")
 EVALUATION = "evaluation_setup/fold1_test.csv"  # the challenge's list: filename, and no scene
-DIGITS = 8  # of a probability
 BATCH = 64
 METHODS = {"bc_resnet_asc": "BC-ResNet-ASC", "bc_resnet": "BC-ResNet", "cp_resnet": "CP-ResNet"}
 
@@ -121,14 +121,14 @@ def evaluation_list(root: Path) -> list[str]:
 def probabilities(
     networks: list[nn.Module], names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]
 ) -> np.ndarray:
-    """The mean over the networks of each clip's probabilities: (clips, classes) float64, `DIGITS` digits each."""
+    """The mean over the networks of each clip's probabilities: (clips, classes) float64."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parts = []
     with torch.inference_mode():
         for batch in _batches(names, store, root, features):
             each = [network.to(device)(batch.to(device)).cpu().double().softmax(dim=1) for network in networks]
             parts.append(torch.stack(each).mean(dim=0))
-    return torch.cat(parts).numpy().round(DIGITS)
+    return torch.cat(parts).numpy()
 
 
 def _batches(names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]) -> Iterator[Tensor]:
@@ -149,10 +149,13 @@ def _batches(names: list[str], store: FeatureStore, root: Path, features: dict[s
 
 
 def output_text(found: pd.DataFrame) -> str:
-    """The rows of LABEL.output.csv: file, most probable scene, and the probabilities of the scenes by alphabet."""
+    """The rows of LABEL.output.csv: file, most probable scene, and the probabilities of the scenes by alphabet.
+
+    They have all their digits: what the organisers compute from them is what `scores` says.
+    """
     table = found[sorted(found.columns)]
     table.insert(0, "scene_label", table.idxmax(axis=1))
-    return table.to_csv(sep="\t", index_label="filename", float_format=f"%.{DIGITS}f", lineterminator="\n")
+    return table.to_csv(sep="\t", index_label="filename", lineterminator="\n")
 
 
 def meta_of(
@@ -219,20 +222,16 @@ def _named(used: dict[str, bool]) -> str | None:
 
 
 def scores(found: pd.DataFrame, clips: pd.DataFrame) -> DevelopmentDataset:
-    """Accuracy and log loss of probabilities, for clips (by file name too) with the columns scene and device."""
-    right = found.to_numpy()[np.arange(len(clips)), found.columns.get_indexer(pd.Index(clips["scene"]))]
-    measured = clips[["scene", "device"]].assign(
-        accuracy=100.0 * (found.idxmax(axis=1) == clips["scene"]),
-        logloss=-np.log(np.maximum(right, 10.0**-DIGITS)),
-    )
+    """Accuracy, over classes, and log loss of probabilities, for clips (by file name too) with scene and device."""
+    table = judge(found.to_numpy(), found.columns.get_indexer(pd.Index(clips["scene"])), clips)
 
-    def mean(rows: pd.DataFrame) -> Scores:
-        return Scores(accuracy=round(rows["accuracy"].mean(), 2), logloss=round(rows["logloss"].mean(), 4))
+    def told(rows: pd.DataFrame) -> Scores:
+        return Scores(accuracy=round(accuracy(rows) or 0.0, 2), logloss=round(rows["log_loss"].mean(), 4))
 
     return DevelopmentDataset(
-        overall=mean(measured),
-        class_wise={str(scene): mean(rows) for scene, rows in measured.groupby("scene")},
-        device_wise={str(device): mean(rows) for device, rows in measured.groupby("device")},
+        overall=told(table),
+        class_wise={str(scene): told(rows) for scene, rows in table.groupby("scene")},
+        device_wise={str(device): told(rows) for device, rows in table.groupby("device")},
     )
 
 

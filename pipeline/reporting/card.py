@@ -1,6 +1,7 @@
 """The model card: what is released, what it was trained and measured on, how large it is, and what it is not for."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,125 +35,137 @@ LICENCES = {
 }
 
 
-def model_card(
-    path: Path,
-    seed: int,
-    seeds: dict[int, dict[str, Any]],
-    over_seeds: dict[str, Any],
-    source: str,
-    corpus: dict[str, Any],
-    validation: dict[str, Any],
-    checks: list[dict[str, Any]],
-) -> str:
-    """The card, in Markdown, of the package at `path`.
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells.
 
-    Args:
+    Attributes:
+        package: the file that it is of.
         seed: the one that the package is of.
-        seeds: what was measured of the quantised network of every seed.
+        seeds: the metrics of the quantised network of every seed.
         over_seeds: the same, as mean and standard deviation over the seeds.
         source: where the corpus comes from (`data.source` of the parameters).
         corpus: what the stage download says of it.
         validation: what the stage validate says of it.
         checks: what the gate found.
+    """
+
+    package: Path
+    seed: int
+    seeds: dict[int, dict[str, Any]]
+    over_seeds: dict[str, Any]
+    source: str
+    corpus: dict[str, Any]
+    validation: dict[str, Any]
+    checks: list[dict[str, Any]]
+
+
+def model_card(facts: Facts) -> str:
+    """The card, in Markdown.
 
     Raises:
         UserError: the package cannot be read.
     """
-    network, description = package.read(path)
+    network, description = package.read(facts.package)
     rows = account(network)
-    features, config = description["features"], description["features"]["config"]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    shape = description["network"]
-    width = f"width {shape['width']}" if shape["name"] == "cp_resnet" else f"tau {shape['tau']:g}"
-    facts = [
-        ["network", f"{shape['name']} ({width}, norm {shape['norm']}), deployed: 8-bit convolution weights, scales and "
-                    "shifts in half precision"],
-        ["input", f"{features['seconds']:g} s at {config['sample_rate']} Hz, mono; {config['n_mels']} log-mel bands, "
-                  f"windows of {config['window_ms']:g} ms every {config['hop_ms']:g} ms"],
-        ["output", f"probabilities of {', '.join(description['labels'])}"],
-        ["file", f"`{path.name}` of seed {seed}, {path.stat().st_size:,} bytes, SHA-256 `{digest}`"],
-        ["method", "BC-ResNet-ASC with Residual Normalization, pruned, quantised and distilled "
-                   "(https://arxiv.org/abs/2111.06531, https://arxiv.org/abs/2206.13909)"],
-    ]  # fmt: skip
     return "\n".join(
         [
             "# Model card: asc",
             "",
             "A network of a few kilobytes that tells in which acoustic scene a clip was recorded, whatever the device.",
             "",
-            markdown_table(["", ""], facts),
+            _model(facts, description),
             "## Corpus",
             "",
-            f"Source `{source}`: {CORPORA[source]}. Fingerprint `{corpus['fingerprint']}`. Clips by split and device:",
-            "",
-            _splits(validation),
-            "No location is in both splits. Devices that training never heard: "
-            f"{', '.join(validation['unseen_devices']) or 'none'}.",
-            "",
+            _corpus(facts),
             "## Results",
             "",
-            f"On the test split, mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; accuracy in "
-            f"percent, log loss with the natural logarithm. The file is that of seed {seed}, which has the median "
-            "accuracy: to take the best would be to choose by the test split.",
-            "",
-            _results(seeds[seed], seed, over_seeds),
-            markdown_table(
-                ["scene", "accuracy"],
-                [[scene, cell(value)] for scene, value in over_seeds["accuracy_by_scene"].items()],
-            ),
+            _results(facts),
             "## Size",
             "",
             "Counted are non-zero entries times the bytes of the type they are stored in.",
             "",
             _sizes(rows),
-            _limits(rows, checks),
+            _limits(rows, facts.checks),
             "## Intended use",
             "",
             "Research on acoustic scenes and devices of little memory: labelling whole clips of the scenes above. It "
-            "hears no speech and no events, names no place and no person, and knows no answer but those scenes: a clip "
-            "of anything else gets one of them as well.",
+            "hears no speech and no events, names no location and no person, and knows no answer but those scenes: a "
+            "clip of anything else gets one of them as well.",
             "",
             "## Limits",
             "",
-            f"{CAVEATS[source]} Its probabilities were not calibrated. "
+            f"{CAVEATS[facts.source]} Its probabilities were not calibrated. "
             "Devices and scenes differ in accuracy as the tables show; the mean hides it. Not for surveillance, safety "
             "or decisions about people.",
             "",
             "## Licence",
             "",
-            f"The code is under the Apache License 2.0. {LICENCES[source]}",
+            f"The code is under the Apache License 2.0. {LICENCES[facts.source]}",
             "",
         ]
     )
 
 
-def _splits(validation: dict[str, Any]) -> str:
+def _model(facts: Facts, description: dict[str, Any]) -> str:
+    path, shape = facts.package, description["network"]
+    features, config = description["features"], description["features"]["config"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    width = f"width {shape['width']}" if shape["name"] == "cp_resnet" else f"tau {shape['tau']:g}"
+    return markdown_table(["", ""], [
+        ["network", f"{shape['name']} ({width}, norm {shape['norm']}), deployed: 8-bit convolution weights, scales and "
+                    "shifts in half precision"],
+        ["input", f"{features['seconds']:g} s at {config['sample_rate']} Hz, mono; {config['n_mels']} log-mel bands, "
+                  f"windows of {config['window_ms']:g} ms every {config['hop_ms']:g} ms"],
+        ["output", f"probabilities of {', '.join(description['labels'])}"],
+        ["file", f"`{path.name}` of seed {facts.seed}, {path.stat().st_size:,} bytes, SHA-256 `{digest}`"],
+        ["method", "BC-ResNet-ASC with Residual Normalization, pruned, quantised and distilled "
+                   "(https://arxiv.org/abs/2111.06531, https://arxiv.org/abs/2206.13909)"],
+    ])  # fmt: skip
+
+
+def _corpus(facts: Facts) -> str:
+    validation = facts.validation
     counts = validation["devices"]
     devices = sorted({device for part in counts.values() for device in part})
-    return markdown_table(
+    table = markdown_table(
         ["split", "clips", *devices],
         [
             [split, str(validation["clips"][split]), *(str(counts[split].get(device, 0)) for device in devices)]
             for split in ("train", "test")
         ],
     )
+    return (
+        f"Source `{facts.source}`: {CORPORA[facts.source]}. Fingerprint `{facts.corpus['fingerprint']}`. Clips by "
+        f"split and device:\n\n{table}\n"
+        "No location is in both splits. Devices that training never heard: "
+        f"{', '.join(validation['unseen_devices']) or 'none'}.\n"
+    )
 
 
-def _results(own: dict[str, Any], seed: int, over_seeds: dict[str, Any]) -> str:
+def _results(facts: Facts) -> str:
+    over_seeds, own = facts.over_seeds, facts.seeds[facts.seed]
     devices = list(over_seeds["accuracy_by_device"])
 
     def row(name: str, values: dict[str, Any], show: Any) -> list[str]:
-        whole = [show(values[key]) for key in ("accuracy", "accuracy_seen", "accuracy_unseen")]
+        whole = [show(values[key]) for key in ("accuracy", "accuracy_micro", "accuracy_seen", "accuracy_unseen")]
         return [name, *whole, *(show(values["accuracy_by_device"][device]) for device in devices)]
 
     losses = (cell(over_seeds["log_loss_by_device"][device], 3) for device in devices)
-    return markdown_table(
-        ["", "all", "seen", "unseen", *devices],
+    results = markdown_table(
+        ["", "all", "all, over clips", "seen", "unseen", *devices],
         [
             row("accuracy", over_seeds, cell),
-            ["log loss", cell(over_seeds["log_loss"], 3), "", "", *losses],
-            row(f"accuracy, seed {seed}", own, lambda value: "-" if value is None else f"{value:.1f}"),
+            ["log loss", cell(over_seeds["log_loss"], 3), "", "", "", *losses],
+            row(f"accuracy, seed {facts.seed}", own, lambda value: "-" if value is None else f"{value:.1f}"),
         ],
+    )
+    scenes = [[scene, cell(value)] for scene, value in over_seeds["accuracy_by_scene"].items()]
+    return (
+        f"On the test split, mean ± standard deviation over the seeds {', '.join(map(str, facts.seeds))}; accuracy in "
+        "percent, the mean over the scenes but where it says over clips; log loss with the natural logarithm. The file "
+        f"is that of seed {facts.seed}, which has the median accuracy: to take the best would be to choose by the test "
+        f"split.\n\n{results}\n{markdown_table(['scene', 'accuracy'], scenes)}"
     )
 
 

@@ -9,9 +9,9 @@ from asc_core import UserError
 from asc_core.compression.rules import limits
 from asc_core.files import read_json, write_json
 from pipeline.params import Gates, Params
-from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, package_path
+from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, made, package_path
 from pipeline.release.shipped.bundle import contents
-from pipeline.reporting.card import model_card
+from pipeline.reporting.card import Facts, model_card
 from pipeline.reporting.tables import median_seed
 from pipeline.runtime.journal import Journal, features_hash, write_text
 from pipeline.runtime.stage import run
@@ -72,9 +72,9 @@ def gate(params: Params, journal: Journal) -> None:
     write_json(GATE, {"passed": not failed, "checks": rows})
     model = summary["quantized"]
     seed = median_seed({seed: each["accuracy"] for seed, each in seeds.items()})
-    package, source = package_path(seed), params.data.source
-    card = model_card(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)
-    write_text(CARD, card)
+    package, source = made(package_path(seed)), params.data.source
+    facts = Facts(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)
+    write_text(CARD, model_card(facts))
     journal.metrics({"gate.passed": int(not failed)}, summary=True)
     for path in (GATE, CARD):
         journal.artifact(path, summary=True)
@@ -84,7 +84,7 @@ def gate(params: Params, journal: Journal) -> None:
         )
     if failed:
         raise UserError("; ".join(complaint(row) for row in failed))
-    facts = {
+    registered = {
         "seed": seed,
         "seeds": params.seeds,
         "accuracy": model["accuracy"],
@@ -93,7 +93,7 @@ def gate(params: Params, journal: Journal) -> None:
         "source": source,
         "features": features_hash(),
     }
-    journal.model(contents(package, CARD), facts)
+    journal.model(contents(package, CARD), registered)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> st
         ]
         lines.append(cells)
     head = (
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent; log loss with "
-        f"the natural logarithm; devices that training never heard: {', '.join(unseen) or 'none'}. KB = 1024 bytes."
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent, the mean "
+        "over the scenes; log loss with the natural logarithm; devices that training never heard: "
+        f"{', '.join(unseen) or 'none'}. KB = 1024 bytes."
     )
     return f"{head}\n\n{markdown_table(heads, lines)}"
 

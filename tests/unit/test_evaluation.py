@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import log_loss
+from sklearn.metrics import balanced_accuracy_score, log_loss
 from torch import nn
 
-from asc_core.evaluation.metrics import measure
+from asc_core.errors import UserError
+from asc_core.evaluation.metrics import log_losses, metrics_of
 from asc_core.models.inference import predict
 
 CLIPS = pd.DataFrame(
@@ -38,13 +39,14 @@ def logits(bus):
 
 
 def test_the_metrics_equal_those_computed_by_hand(table):
-    metrics = measure(logits(BUS), table, table.rows("test"))
+    metrics = metrics_of(logits(BUS), table, table.rows("test"))
     nll = -np.log([0.9, 0.4, 0.8, 0.4, 0.7, 0.2])  # of the true scene; right: 0, 2 and 4
     expected = {
-        "accuracy": 50,
+        "accuracy": 50,  # of bus 2 of 3, of tram 1 of 3
+        "accuracy_micro": 50,
         "log_loss": nll.mean(),
-        "accuracy_seen": 200 / 3,
-        "accuracy_unseen": 100 / 3,
+        "accuracy_seen": 75,  # of bus 1 of 2, of tram the only one
+        "accuracy_unseen": 50,  # of bus the only one, of tram none of 2
         "accuracy_by_device": {"a": 50, "b": 100, "s4": 50, "s5": 0},
         "log_loss_by_device": {"a": nll[:2].mean(), "b": nll[2], "s4": nll[3:5].mean(), "s5": nll[5]},
         "accuracy_by_scene": {"bus": 200 / 3, "tram": 100 / 3},
@@ -58,34 +60,62 @@ def test_log_loss_is_that_of_scikit_learn(table):
     rows = table.rows("test")
     answers = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     expected = log_loss(table.labels[rows], answers.double().softmax(dim=1), labels=[0, 1])
-    assert measure(answers, table, rows)["log_loss"] == pytest.approx(expected)
+    assert metrics_of(answers, table, rows)["log_loss"] == pytest.approx(expected)
+
+
+def test_accuracy_is_averaged_over_the_scenes_overall_and_within_each_device(write_store, tmp_path):
+    rng = np.random.default_rng(0)
+    scenes = rng.choice(["bus", "park", "tram"], 300, p=[0.8, 0.15, 0.05])
+    devices = rng.choice(["a", "b", "s4"], 300)
+    clips = pd.DataFrame({"scene": scenes, "device": devices, "split": ["train", "test"] * 150})
+    clips.loc[clips["device"] == "s4", "split"] = "test"
+    store = write_store(tmp_path / "store", clips, np.zeros((300, 32, 4)))
+    rows = store.rows("test")
+    answers = torch.randn(len(rows), 3) + 2 * nn.functional.one_hot(store.labels[rows], 3)
+    answers[:, 0] += 1
+    metrics, found, truth = metrics_of(answers, store, rows), answers.argmax(dim=1).numpy(), store.labels[rows].numpy()
+    assert metrics["accuracy"] == pytest.approx(100 * balanced_accuracy_score(truth, found))
+    assert metrics["accuracy_micro"] == pytest.approx(100 * (truth == found).mean()) != metrics["accuracy"]
+    for device, value in metrics["accuracy_by_device"].items():
+        own = devices[rows] == device
+        assert value == pytest.approx(100 * balanced_accuracy_score(truth[own], found[own]))
+    assert metrics["accuracy_unseen"] == metrics["accuracy_by_device"]["s4"]
+
+
+@pytest.mark.parametrize("least", [1e-15, 0.0, 1e-300])
+def test_log_loss_is_bounded_and_its_probabilities_are_brought_to_a_sum_of_one_again(least):
+    """Worked out for three classes: two of them have hardly any probability, and one of those is right."""
+    probabilities = np.array([[1 - 2 * least, least, least], [0.5, 0.5, least]])
+    bounded = 1e-15
+    expected = [-np.log(bounded / (1 - bounded + 2 * bounded)), -np.log(0.5 / (1 + bounded))]
+    np.testing.assert_allclose(log_losses(probabilities, np.array([1, 0])), expected, rtol=1e-14)
 
 
 def test_log_loss_of_a_sure_and_wrong_answer_is_finite(table):
     answers = torch.tensor([[1000.0, 0.0]]).repeat(6, 1)
-    assert measure(answers, table, table.rows("test"))["log_loss"] == pytest.approx(500)
+    assert metrics_of(answers, table, table.rows("test"))["log_loss"] == pytest.approx(-np.log(1e-15) / 2)
 
 
 def test_only_unseen_devices_count_as_unseen(table):
     rows = table.rows("test")
     bus = BUS.copy()
     bus[3:] = [0.1, 0.9, 0.1]  # all clips of s4 and s5 right
-    metrics = measure(logits(bus), table, rows)
-    assert metrics["accuracy_unseen"] == 100 and metrics["accuracy_seen"] == pytest.approx(200 / 3)
+    metrics = metrics_of(logits(bus), table, rows)
+    assert metrics["accuracy_unseen"] == 100 and metrics["accuracy_seen"] == pytest.approx(75)
 
 
 def test_there_is_no_accuracy_where_there_is_no_device(table):
     seen, unseen = np.array([2, 3, 4]), np.array([5, 6, 7])
-    assert measure(logits(BUS[:3]), table, seen)["accuracy_unseen"] is None
-    metrics = measure(logits(BUS[3:]), table, unseen)
+    assert metrics_of(logits(BUS[:3]), table, seen)["accuracy_unseen"] is None
+    metrics = metrics_of(logits(BUS[3:]), table, unseen)
     assert metrics["accuracy_seen"] is None and metrics["accuracy"] == metrics["accuracy_unseen"]
     assert metrics["accuracy_by_device"].keys() == {"s4", "s5"}
 
 
 def test_the_rows_decide_which_clips_the_logits_belong_to(table):
     rows = table.rows("test")
-    backwards = measure(logits(BUS[::-1].copy()), table, rows[::-1].copy())
-    for name, value in measure(logits(BUS), table, rows).items():
+    backwards = metrics_of(logits(BUS[::-1].copy()), table, rows[::-1].copy())
+    for name, value in metrics_of(logits(BUS), table, rows).items():
         assert backwards[name] == pytest.approx(value), name
 
 
@@ -97,3 +127,14 @@ def test_predictions_are_the_networks_answers_in_the_order_of_the_rows(store):
     for batch_size in (1, 2, 64):
         torch.testing.assert_close(predict(network, store, rows, batch_size), expected, atol=1e-4, rtol=1e-4)
     assert not network.training
+
+
+def test_an_answer_that_is_not_finite_is_an_error_that_names_the_clip(store):
+    class Broken(nn.Module):
+        def forward(self, x):
+            return x.mean(dim=(1, 2))[:, :3] / 0
+
+    rows = store.rows("test")
+    first = store.clips["filename"].iloc[rows[0]]
+    with pytest.raises(UserError, match=f"{store.folder}: what the network answers to {first} is not finite"):
+        predict(Broken(), store, rows)
