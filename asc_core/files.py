@@ -1,9 +1,12 @@
 """Files that are either whole or absent: atomic writes, JSON, and hashes."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -12,27 +15,71 @@ from typing import Any
 
 from asc_core.errors import UserError
 
+# Why a file cannot be written that is none of ours to mend: no room, no permission, something else in its way.
+UNWRITABLE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Tell in one line that names `path` why it, or what is written in its place, cannot be written.
+
+    Raises:
+        UserError: the disk is full, the folder is read-only, or the like; other errors pass.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Libraries in Rust (safetensors) tell the number in their text.
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+        target = Path(path).absolute()
+        named = Path(os.fsdecode(getattr(error, "filename", None) or target)).absolute()
+        # A file elsewhere that cannot be read for writing this one is another matter.
+        if number not in UNWRITABLE or not (named.is_relative_to(target.parent) or target.is_relative_to(named)):
+            raise
+        raise UserError(f"{path}: cannot be written ({os.strerror(number)})") from None
+
 
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, remove it when it does not.
 
-    A process that is killed inside the block leaves `path` as it was.
+    A process that is killed inside the block leaves `path` as it was. A link in its place is replaced, not followed.
+
+    Raises:
+        UserError: it cannot be written: the disk is full, the folder is read-only, or the like.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes the file private; what a pipeline leaves behind follows the user's umask like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            # mkstemp makes the file private; what a pipeline leaves follows the user's umask like any other file.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (not what it leads to) or a folder with all that is in it, if there is one.
+
+    Raises:
+        UserError: it cannot be removed.
+    """
+    with writing(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -1,8 +1,10 @@
 """The features of a whole corpus, into a feature store."""
 
+import math
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,35 +14,37 @@ import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
 
-from asc_core.features.audio import read_samples
+from asc_core.errors import UserError
+from asc_core.features.audio import read_blocks
 from asc_core.features.config import FeatureConfig
-from asc_core.features.log_mel import LogMel, fit_length
-from asc_core.files import digest, replacing, stamp, write_json
+from asc_core.features.log_mel import LogMel, cut_windows
+from asc_core.files import digest, remove, replacing, stamp, write_json, writing
 from asc_core.progress import track
 
 
 def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Path, work: Path, workers: int) -> None:
     """Write the feature store of `clips` (as `corpus.layout` reads them, with `seconds`) to `folder`.
 
-    All clips get the most common length among them. Rows are written in place by `workers` processes into an array
-    under `work`, which an interrupted call leaves and the next one with the same clips continues; the finished store
-    is then moved to `folder`.
+    All clips get the median of their lengths, which is the common one wherever most of them share one; longer ones are
+    cut, shorter ones repeated. Rows are written in place by `workers` processes into an array under `work`, which an
+    interrupted call leaves and the next one with the same clips continues; the finished store is then moved to
+    `folder`. Links where any of that is to be are replaced, not followed.
 
     Raises:
-        UserError: a clip cannot be decoded.
+        UserError: a clip cannot be decoded, or the disk is full.
     """
-    seconds = float(clips["seconds"].round(3).mode().iloc[0])
+    seconds = float(clips["seconds"].round(3).quantile(interpolation="lower"))
     shape = (len(clips), config.n_mels, config.frames(seconds))
     paths = [corpus / name for name in clips["filename"]]
     stamps = np.array([stamp(path) for path in paths], dtype=np.uint64)
-    key = digest(asdict(config), seconds, clips["filename"].tolist())
-    part = work / key
-    part.mkdir(parents=True, exist_ok=True)
+    part = work / digest(asdict(config), seconds, clips["filename"].tolist())
     array_path, done_path = part / "features.npy", part / "done.npy"
+    for path in (work, part, array_path, done_path):
+        if path.is_symlink():
+            remove(path)
     for path, dtype, size in ((array_path, np.float16, shape), (done_path, np.uint64, shape[:1])):
         if not path.exists():
-            with replacing(path) as temporary:
-                open_memmap(temporary, mode="w+", dtype=dtype, shape=size).flush()
+            _create(path, dtype, size)
     done = open_memmap(done_path, mode="r+")
     todo = np.flatnonzero(done != stamps)
     jobs = [(int(row), str(paths[row])) for row in todo]
@@ -51,19 +55,37 @@ def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Pa
         try:
             for row in track(pool.map(_extract_row, jobs, chunksize=4), len(jobs), "features"):
                 done[row] = stamps[row]
+        except BrokenProcessPool:
+            raise UserError(f"{folder}: a process that extracts was killed; has the machine enough memory?") from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
         finally:
             done.flush()
-    clips.reset_index(drop=True).to_parquet(part / "clips.parquet", index=False)
+    with replacing(part / "clips.parquet") as temporary:
+        clips.reset_index(drop=True).to_parquet(temporary, index=False)
     write_json(part / "features.json", {"config": asdict(config), "seconds": seconds})
     del done
-    done_path.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(part, folder)
+    remove(done_path)
+    remove(folder)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part, folder)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
+    """An array of zeros in a file whose room on the disk is taken: writing to memory that is mapped to a file for which
+    the disk has no room would kill the process."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with replacing(path) as temporary:
+        free = shutil.disk_usage(path.parent).free
+        if size > free:
+            raise UserError(f"{path}: {size / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB free; make room")
+        open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with open(temporary, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
 
 
 # What a worker process keeps between clips.
@@ -80,6 +102,8 @@ def _start_worker(array_path: Path, config: FeatureConfig, length: int) -> None:
 
 def _extract_row(job: tuple[int, str]) -> int:
     row, path = job
-    samples = read_samples(Path(path), _log_mel.config.sample_rate)
-    _array[row] = _log_mel(fit_length(samples, _length))
+    windows = cut_windows(read_blocks(Path(path), _log_mel.config.sample_rate), _length)
+    _array[row] = _log_mel(next(windows))
+    for _ in windows:  # something may be wrong with the rest
+        pass
     return row

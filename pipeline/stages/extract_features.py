@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from asc_core import UserError
 from asc_core.cores import usable_cores
 from asc_core.features.extraction import extract
 from asc_core.features.store import FeatureStore
@@ -17,9 +18,23 @@ WORK = Path(".state/features")
 
 def extract_features(params: Params, journal: Journal) -> None:
     """Write the feature store of the validated clips."""
-    extract(corpus_root(), pd.read_parquet(CLIPS), params.features, FEATURES, WORK, usable_cores())
-    clips, bands, frames = FeatureStore(FEATURES).array.shape
-    journal.metrics({"clips": clips, "bands": bands, "frames": frames})
+    try:
+        table = pd.read_parquet(CLIPS)
+    except FileNotFoundError:
+        raise UserError(f"{CLIPS}: no such file; run the stage validate") from None
+    extract(corpus_root(), table, params.features, FEATURES, WORK, usable_cores())
+    store = FeatureStore(FEATURES)
+    clips, bands, frames = store.array.shape
+    seconds = store.description["seconds"]
+    lengths = table["seconds"].round(3)  # to which the median is rounded too
+    cut, repeated = int((lengths > seconds).sum()), int((lengths < seconds).sum())
+    if cut or repeated:
+        print(
+            f"extract_features: not all {clips} clips have the same length; all get their median, {seconds} s: "
+            f"{cut} longer ones are cut, {repeated} shorter ones repeated"
+        )
+    counts = {"clips": clips, "bands": bands, "frames": frames}
+    journal.metrics({**counts, "seconds": seconds, "clips_cut": cut, "clips_repeated": repeated})
 
 
 if __name__ == "__main__":

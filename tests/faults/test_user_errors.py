@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 from workspace import TINY, Workspace
@@ -104,3 +105,20 @@ def test_a_clip_that_breaks_after_validation(workspace):
     assert len(told) == 1 and path.name in told[0] and "not finite" in told[0]
     assert "Traceback" not in done.stdout
     assert not (workspace.folder / "data/features").exists()
+
+
+def test_clips_that_are_cut_or_repeated_are_counted(workspace):
+    """The median of the lengths is what all get where there is no common one."""
+    root = workspace.folder / "recordings"
+    for table in (TRAIN, EVALUATE):
+        for number, line in enumerate((root / table).read_text().splitlines()[1:]):
+            samples, rate = soundfile.read(root / line.split("\t")[0])
+            samples = np.tile(samples, 2)[: 10_000 + 500 * (number % 3)]
+            soundfile.write(root / line.split("\t")[0], samples, rate, subtype="PCM_24")
+    workspace.run("dvc", "repro", "validate")
+    done = workspace.run("python", "-m", "pipeline.stages.extract_features")
+    assert "all get their median, 0.238 s: 53 longer ones are cut, 54 shorter ones repeated" in done.stdout
+    (journal,) = (workspace.folder / ".state/tracking").glob("*/extract_features-*.jsonl")
+    (metrics,) = (each for each in map(json.loads, journal.read_text().splitlines()) if each["event"] == "metrics")
+    assert (metrics["values"]["clips_cut"], metrics["values"]["clips_repeated"]) == (53, 54)
+    assert metrics["values"]["seconds"] == 0.238

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import asdict
 
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from full_disk import small_disk
 
 from asc_core.corpus.layout import read_corpus
 from asc_core.errors import UserError
@@ -126,7 +129,7 @@ def test_log_energies_of_the_loudest_sound_there_may_be_fit_half_precision():
     """So features are finite wherever samples are in range."""
     loudest = np.full(2 * RATE, LOUDEST, np.float32) * np.resize([1, -1], 2 * RATE).astype(np.float32)
     for sound in (loudest, np.abs(loudest), LOUDEST * 2 * tone(2)):
-        for config in (PUBLISHED, FeatureConfig(window_ms=2000)):
+        for config in (PUBLISHED, FeatureConfig(window_ms=1000)):
             energies = LogMel(config)(sound)
             assert np.isfinite(energies).all() and np.abs(energies).max() < 100 < np.finfo(np.float16).max
 
@@ -203,6 +206,73 @@ def test_all_clips_get_the_most_common_length(corpus, clips, tmp_path):
     assert store.array.shape == (4, 32, SMALL.frames(0.5)) and store.description["seconds"] == 0.5
     for row, name in enumerate(few["filename"]):
         np.testing.assert_allclose(store.array[row], features_of(corpus / name), atol=0.02)
+
+
+def test_clips_without_a_common_length_get_the_median(corpus, clips, tmp_path):
+    """The shortest, a broken recording, would cut all others to nothing."""
+    few = clips.head(5)
+    seconds = [0.03, 0.51, 0.52, 0.5, 0.53]
+    for name, length in zip(few["filename"], seconds, strict=True):
+        soundfile.write(corpus / name, noise(length), RATE)
+    extract(corpus, few.assign(seconds=seconds), SMALL, tmp_path / "store", tmp_path / "work", 1)
+    assert FeatureStore(tmp_path / "store").description["seconds"] == 0.51
+
+
+def test_a_full_disk_is_told_before_anything_is_extracted(corpus, clips, tmp_path):
+    """Memory that is mapped to a file for which the disk has no room would kill the processes."""
+    few = pd.concat([clips.head(4)] * 800, ignore_index=True)  # 3.5 MB
+    with small_disk(tmp_path / "disk", megabytes=2) as disk:
+        with pytest.raises(UserError, match=r"features\.npy: \d+ MB are needed and 2 MB free; make room$"):
+            extract(corpus, few, SMALL, disk / "store", disk / "work", 1)
+        assert not [path for path in disk.rglob("*") if path.is_file()]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_room_that_the_disk_promises_but_does_not_have_is_told_too(corpus, clips, tmp_path):
+    """As with a quota: here, a limit on the size of a file that a process may write."""
+    code = (
+        "import resource, sys, pandas as pd; from pathlib import Path\n"
+        "from asc_core.features.extraction import extract; from asc_core.features.config import FeatureConfig\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+        "corpus, table, out = map(Path, sys.argv[1:])\n"
+        "extract(corpus, pd.read_parquet(table), FeatureConfig(n_mels=32), out / 'store', out / 'work', 1)"
+    )
+    pd.concat([clips.head(4)] * 400, ignore_index=True).to_parquet(tmp_path / "clips.parquet")
+    command = [sys.executable, "-c", code, corpus, tmp_path / "clips.parquet", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("asc_core.errors.UserError: ") and told.endswith("cannot be written (File too large)")
+
+
+def test_links_where_the_extraction_writes_are_replaced_and_not_followed(corpus, clips, tmp_path):
+    few, precious = clips.head(4), tmp_path / "precious"
+    precious.mkdir()
+    (precious / "features.npy").write_bytes(b"precious")
+    (tmp_path / "store").symlink_to(precious)
+    (tmp_path / "work").symlink_to(precious)
+    extract(corpus, few, SMALL, tmp_path / "store", tmp_path / "work", 1)
+    assert [(path.name, path.read_bytes()) for path in precious.iterdir()] == [("features.npy", b"precious")]
+    assert not (tmp_path / "store").is_symlink() and len(FeatureStore(tmp_path / "store").clips) == 4
+
+
+def test_links_in_what_an_interrupted_extraction_left_are_replaced_too(corpus, clips, tmp_path):
+    few, work, precious = clips.head(4), tmp_path / "work", tmp_path / "precious.npy"
+    good = (corpus / few["filename"][3]).read_bytes()
+    (corpus / few["filename"][3]).write_bytes(b"not sound")
+    with pytest.raises(UserError, match="unreadable"):
+        extract(corpus, few, SMALL, tmp_path / "store", work, 1)
+    (corpus / few["filename"][3]).write_bytes(good)
+    (part,) = work.iterdir()
+    for name in ("features.npy", "done.npy", "clips.parquet", "features.json"):
+        np.save(precious, np.full((4, 32, SMALL.frames(0.5)), 7, np.float16))
+        (part / name).unlink(missing_ok=True)
+        (part / name).symlink_to(precious)
+    before = precious.read_bytes()
+    extract(corpus, few, SMALL, tmp_path / "store", work, 1)
+    assert precious.read_bytes() == before
+    np.testing.assert_allclose(
+        FeatureStore(tmp_path / "store").array[0], features_of(corpus / few["filename"][0]), atol=0.02
+    )
 
 
 def test_a_missing_clip_is_an_error_that_names_it(corpus, clips, tmp_path):

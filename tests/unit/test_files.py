@@ -1,14 +1,20 @@
 """Atomic writes, JSON, and hashes."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from full_disk import small_disk
+from safetensors.torch import save_file
 
 from asc_core.errors import UserError
-from asc_core.files import digest, read_json, replacing, stamp, write_json
+from asc_core.files import digest, read_json, remove, replacing, stamp, write_json
 
 
 def test_replacing_puts_the_new_content_in_place(tmp_path):
@@ -94,3 +100,65 @@ def test_stamp_changes_with_size_and_time(tmp_path):
     path.write_bytes(b"three")
     os.utime(path, ns=(0, 1_000_000_001))
     assert len({first, second, stamp(path)}) == 3
+
+
+WRITERS = {
+    "bytes": lambda path: path.write_bytes(bytes(5_000_000)),
+    "parquet": lambda path: pd.DataFrame({"x": np.random.default_rng(0).random(700_000)}).to_parquet(path),
+    "safetensors": lambda path: save_file({"x": torch.zeros(1_500_000)}, path),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_is_told_in_one_line_and_leaves_the_old_content(tmp_path, writer):
+    with small_disk(tmp_path / "disk", megabytes=2) as disk:
+        (disk / "file.npy").write_text("old")
+        with pytest.raises(UserError) as caught, replacing(disk / "file.npy") as temporary:
+            WRITERS[writer](temporary)
+        assert str(caught.value) == f"{disk / 'file.npy'}: cannot be written (No space left on device)"
+        assert (disk / "file.npy").read_text() == "old" and len(list(disk.iterdir())) == 1
+
+
+def test_a_read_only_folder_is_told_in_one_line(tmp_path):
+    with small_disk(tmp_path / "disk", megabytes=1, options="ro") as disk, pytest.raises(UserError) as caught:
+        write_json(disk / "new" / "value.json", 1)
+    assert str(caught.value) == f"{disk / 'new' / 'value.json'}: cannot be written (Read-only file system)"
+
+
+def test_something_else_in_the_way_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder" / "full").mkdir(parents=True)
+    for path, reason in (("file/value.json", "File exists"), ("file/a/value.json", "Not a directory"),
+                         ("folder", "Is a directory")):  # fmt: skip
+        with pytest.raises(UserError) as caught:
+            write_json(tmp_path / path, 1)
+        assert str(caught.value) == f"{tmp_path / path}: cannot be written ({reason})"
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+def test_what_goes_wrong_elsewhere_is_not_blamed_on_the_file_that_is_written(tmp_path):
+    with pytest.raises(PermissionError), replacing(tmp_path / "file"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere/source")
+    with pytest.raises(ValueError, match="no number"), replacing(tmp_path / "file"):
+        raise ValueError("no number")
+
+
+def test_a_link_in_the_way_is_replaced_and_what_it_leads_to_left_alone(tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text("precious")
+    (tmp_path / "value.json").symlink_to(other)
+    write_json(tmp_path / "value.json", 1)
+    assert other.read_text() == "precious" and not (tmp_path / "value.json").is_symlink()
+
+
+def test_remove_takes_files_folders_and_links_but_not_what_these_lead_to(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "link", "dangling", "file", "not there"):
+        remove(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept", "file"]
