@@ -8,6 +8,7 @@
 Tables are tab-separated. Scenes and devices are whatever the files say.
 """
 
+import codecs
 from pathlib import Path
 
 import pandas as pd
@@ -28,10 +29,15 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         UserError: the file is missing, is not a table, lacks a column, has no row, or one without a file name.
     """
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, index_col=False)  # a surplus cell is no index
+        # A surplus cell is no index, and a scene or device may be called NA, None or null.
+        table = pd.read_csv(path, sep="\t", dtype=str, index_col=False, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; a corpus needs meta.csv and evaluation_setup/fold1_*.csv") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path}: not a tab-separated table in UTF-8, but {_encoding(path)}; save it as UTF-8"
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
         raise UserError(f"{path}: not a tab-separated table ({str(error).strip()})") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -42,6 +48,14 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         row = int(table["filename"].isna().argmax()) + 1
         raise UserError(f"{path}: row {row} after the header has no file name; remove or complete it")
     return table[columns]
+
+
+def _encoding(path: Path) -> str:
+    """A guess at what a table that is not UTF-8 is."""
+    start = path.read_bytes()[:1000]
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "in UTF-16"
+    return "in another encoding, such as Latin-1" if b"\0" not in start else "binary"
 
 
 def read_corpus(root: Path) -> pd.DataFrame:

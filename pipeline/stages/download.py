@@ -9,7 +9,7 @@ from pathlib import Path
 from asc_core import UserError
 from asc_core.corpus import synthetic, tau2020
 from asc_core.corpus.layout import read_corpus
-from asc_core.files import digest, write_json
+from asc_core.files import absence, digest, write_json
 from pipeline.params import Params
 from pipeline.paths import CORPUS
 from pipeline.runtime.journal import Journal
@@ -32,7 +32,9 @@ def download(params: Params, journal: Journal) -> None:
     clips = read_corpus(root)
     stats = {name: (root / name).stat() for name in clips["filename"] if (root / name).is_file()}
     if not stats:
-        raise UserError(f"{root}: none of the {len(clips)} files of the split lists is there; is it the right folder?")
+        why = absence(root / clips["filename"][0])
+        why = "is it the right folder?" if why == "no such file" else f"{clips['filename'][0]}: {why}"
+        raise UserError(f"{root}: none of the {len(clips)} files of the split lists is there; {why}")
     # Rendered files differ in nothing but their time when they are rendered again.
     timed = params.data.source != "synthetic"
     fingerprint = digest(

@@ -98,6 +98,36 @@ def test_a_row_without_a_file_name_is_an_error_that_names_it(corpus, name):
     assert str(caught.value).startswith(f"{table}: ")
 
 
+@pytest.mark.parametrize("name", ["NA", "None", "null", "nan", "NULL", "n/a", "-", "0"])
+def test_a_scene_or_device_may_have_any_name(corpus, name):
+    for path, text in TABLES.items():
+        (corpus / path).write_text(text.replace("\tbus", f"\t{name}").replace("\ts4", f"\t{name}"))
+    clips = read_corpus(corpus)
+    assert clips["scene"].tolist() == clips["meta_scene"].tolist() == ["park", name, name, "park"]
+    assert clips["device"].tolist() == ["b", "a", "a", name] and unseen_devices(clips) == [name]
+
+
+def test_an_empty_cell_stays_missing(corpus):
+    (corpus / "meta.csv").write_text(META.replace("\ts4", "\t"))
+    assert read_corpus(corpus)["device"].isna().tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(("encoding", "told"), [("utf-16", "UTF-16"), ("latin-1", "in another encoding")])
+def test_a_table_in_another_encoding_is_told_in_one_line(corpus, name, encoding, told):
+    (corpus / name).write_bytes(TABLES[name].replace("park", "café").encode(encoding))
+    with pytest.raises(UserError) as caught:
+        read_corpus(corpus)
+    assert str(caught.value).startswith(f"{corpus / name}: not a tab-separated table in UTF-8, but ")
+    assert told in str(caught.value) and str(caught.value).endswith("; save it as UTF-8")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_byte_order_mark_is_no_part_of_a_column(corpus, name):
+    (corpus / name).write_text(TABLES[name], encoding="utf-8-sig")
+    assert len(read_corpus(corpus)) == 4
+
+
 def test_surplus_cells_do_not_shift_the_columns(corpus):
     (corpus / "evaluation_setup/fold1_train.csv").write_text(
         TRAIN.replace("park\n", "park\t\n").replace("bus\n", "bus\t\n")
