@@ -9,12 +9,10 @@ from flows.engine import report
 from flows.engine.execution import RUNNER, Execution
 from flows.engine.stages import run_command
 from flows.full import prepare
-from pipeline import params
-from pipeline.configure import configure
 
 
 @task(cache_policy=NO_CACHE)
-def measure(package: str, timeout: float) -> dict:
+def evaluate_package(package: str, timeout: float) -> dict:
     """The metrics of a package on the test split of the corpus that is in place."""
     logger = get_run_logger()
     *_, result = run_command("measure", ["-m", "pipeline.release.measure", package], logger.info, timeout=timeout)
@@ -41,8 +39,6 @@ def asc_evaluate(
         asc_core.UserError: the parameters cannot be used.
     """
     with Execution(limits=limits) as execution:
-        if profile or overrides:
-            configure(profile, overrides or [])
-        prepare(execution, params.load())
-        result = measure(package, 60 * execution.limits["evaluate"])
+        prepare(execution, execution.configure(profile, overrides))
+        result = evaluate_package(package, 60 * execution.limits["evaluate"])
         execution.publish("evaluation", report.evaluation(result), f"{package} on the configured corpus")

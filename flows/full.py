@@ -10,7 +10,6 @@ from flows.engine.execution import RUNNER, Execution, Number, StageName
 from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
 from flows.servers.prefect import reachable
 from pipeline import params
-from pipeline.configure import configure
 
 
 @flow(name="asc", task_runner=RUNNER)
@@ -43,10 +42,8 @@ def asc(
     if remote and (forced := sorted({*TRAINING_STAGES} & {*(force or [])})):
         raise UserError(f"force: {forced[0]} is trained elsewhere and cannot be forced; leave out remote")
     with Execution(force, limits) as execution:
-        changes = [*(overrides or []), *([f"seeds={seeds}"] if seeds is not None else [])]
-        if profile or changes:
-            configure(profile, changes)
-        settings = params.load()
+        changes = [f"seeds={seeds}"] if seeds is not None else []
+        settings = execution.configure(profile, [*(overrides or []), *changes])
         execution.plan(parallel, len(settings.seeds), threads)
         failed = None
         try:

@@ -9,8 +9,6 @@ from flows.engine import remote, report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
 from flows.engine.stages import SEED_STAGES, TRAINING_STAGES
 from flows.full import prepare
-from pipeline import params
-from pipeline.configure import configure
 
 
 @flow(name="asc", task_runner=RUNNER)
@@ -46,11 +44,10 @@ def asc_seed(
     name, asked_by = (order.execution, order.flow_run) if order else (None, None)
     with Execution(force, limits, name, borrow_from=asked_by) as execution:
         if order is None:
-            if profile or overrides:
-                configure(profile, overrides or [])
-            if seed not in (others := params.load().seeds):
-                configure(None, [f"seeds={sorted([*others, seed])}"])
-            prepare(execution, params.load())
+            settings = execution.configure(profile, overrides)
+            if seed not in settings.seeds:
+                settings = execution.configure(None, [f"seeds={sorted([*settings.seeds, seed])}"])
+            prepare(execution, settings)
         elif execution.alone:
             remote.accept(order)
         execution.plan(1, 1, threads)

@@ -20,7 +20,9 @@ from asc_core import UserError
 from asc_core.cores import usable_cores
 from flows.engine.stages import LIMITS, Outcome, StageFailed, end_all, run_command, run_stage
 from flows.engine.workspace import locked_workspace
+from pipeline import params
 from pipeline.addresses import without_credentials
+from pipeline.configure import configure
 from pipeline.runtime.processes import watch
 from pipeline.runtime.threads import share
 
@@ -111,6 +113,16 @@ class Execution:
             self.stopped.set()
             end_all()
         self._workspace.__exit__(kind, error, trace)
+
+    def configure(self, profile: str | None, overrides: list[str] | None) -> params.Params:
+        """Write params.yaml as whoever asks for the run wants it, if it is to change; what it then says.
+
+        Raises:
+            asc_core.UserError: the parameters cannot be used.
+        """
+        if profile or overrides:
+            configure(profile, overrides or [])
+        return params.load()
 
     def plan(self, parallel: int | None, jobs: int, threads: int | None = None) -> None:
         """Share the cores among trainings.

@@ -95,18 +95,7 @@ def run_command(
     Raises:
         StageFailed: it failed or took too long; it and its children are gone.
     """
-    variables = {**os.environ, "PYTHONUNBUFFERED": "1", "ASC_FLOW_PID": str(os.getpid())}
-    # `python` in dvc.yaml is the interpreter that runs this.
-    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
-    variables |= {key: value for key, value in (environment or {}).items() if value}
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        env=variables,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    process = _start(arguments, environment or {})
     assert process.stdout is not None
     _running.add(process.pid)
     late = threading.Event()
@@ -137,6 +126,21 @@ def run_command(
     if code:
         raise StageFailed(without_credentials(reason(name, lines, code)))
     return lines
+
+
+def _start(arguments: list[str], environment: dict[str, str | None]) -> subprocess.Popen[str]:
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1", "ASC_FLOW_PID": str(os.getpid())}
+    # `python` in dvc.yaml is the interpreter that runs this.
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+    variables |= {key: value for key, value in environment.items() if value}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env=variables,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def end_all() -> None:

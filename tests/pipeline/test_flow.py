@@ -173,6 +173,14 @@ def test_a_stage_that_takes_too_long_is_ended_with_its_children(finished, tmp_pa
     assert run_stage("train_teacher@0", lambda line: None).status in ("restored", "unchanged")
 
 
+def test_no_password_of_an_address_is_logged_or_told():
+    lines: list[str] = []
+    with pytest.raises(StageFailed) as failure:
+        run_command("push", ["-c", "raise OSError('https://user:secret@store.example/x is away')"], lines.append)
+    assert str(failure.value) == "push: OSError: https://store.example/x is away"
+    assert "secret" not in "".join(lines)
+
+
 def test_what_dvc_did_is_read_from_its_output():
     assert status(["Running stage 'gate':", "> python -m pipeline.stages.gate"]) == "ran"
     assert status(["Stage 'prune@0' is cached - skipping run, checking out outputs"]) == "restored"

@@ -156,9 +156,10 @@ def foreign_pages(site: Site) -> dict[str, tuple[dict[str, str], str]]:
 
 def refused(site: Site, name: str) -> None:
     """Hold a server to refusing every foreign page, those too that know a token."""
-    token = own_page(site)
     for headers, kind in foreign_pages(site).values():
         assert three_requests(site, name, headers, kind) == [403, 403, 403]
+    token = own_page(site)
+    for headers, kind in foreign_pages(site).values():
         if headers.get("Origin") != site.prefect:
             assert three_requests(site, name, {**token, **headers}, kind) == [403, 403, 403]
             assert ASK.get(f"{site.api}/csrf-token", params={"client": "x"}, headers=headers).status_code == 403
