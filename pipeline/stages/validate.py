@@ -6,7 +6,6 @@ Only the clips of the split lists are looked at; nothing later reads the others.
 are WAV of integers, and are decoded whole otherwise (`asc_core.features.audio.sample_problem`).
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 
 from asc_core.corpus.layout import META_COLUMNS, SPLITS, read_corpus, read_table
 from asc_core.features.clips import unseen_devices
-from asc_core.files import replacing, write_json
+from asc_core.files import remove, replacing, write_json
 from pipeline.params import Expect, Params
 from pipeline.paths import CLIPS, DATA_DOCS, VALIDATION, corpus_root
 from pipeline.runtime.journal import Journal
@@ -45,7 +44,7 @@ def validate(params: Params, journal: Journal) -> None:
     root, expect = corpus_root(), params.data.expect
     clips, meta = inspect(root, read_corpus(root)), read_table(root / "meta.csv", list(META_COLUMNS))
     frames = tables(clips, meta, expect)
-    shutil.rmtree(DATA_DOCS, ignore_errors=True)
+    remove(DATA_DOCS)
     rows = check(frames, suite(expect), DATA_DOCS)
     write_json(VALIDATION, report(root, frames, rows, expect))
     journal.artifact(VALIDATION)

@@ -1,5 +1,6 @@
 """Run the expectations with Great Expectations, and tell what failed."""
 
+import html
 import os
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from asc_core import UserError
+from asc_core.files import writing
 from pipeline.paths import VALIDATION
 from pipeline.validation.tables import INDEX
 
@@ -47,8 +49,24 @@ def check(frames: dict[str, pd.DataFrame], expectations: dict[str, list[Any]], d
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": INDEX[table]},
         )
         rows += [_row(table, result) for result in outcome.results]
-    context.build_data_docs(site_names=[site])
+    store = context.validation_results_store
+    for key in store.list_keys():
+        results = store.get(key)
+        for each in results.results:
+            each.result = _escaped(each.result)
+        store.set(key, results)
+    with writing(docs):
+        context.build_data_docs(site_names=[site])
     return rows
+
+
+def _escaped(value: Any) -> Any:
+    """What was found in a corpus, as text of HTML: Great Expectations writes it into its pages as it is."""
+    if isinstance(value, str):
+        return html.escape(value)
+    if isinstance(value, dict):
+        return {key: _escaped(each) for key, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _row(table: str, result: Any) -> dict[str, Any]:
@@ -91,6 +109,6 @@ def verdict(root: Path, rows: list[dict[str, Any]]) -> None:
             continue
         names = list(dict.fromkeys(_name(row["table"], bad) for bad in row["bad_rows"]))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        failures.append(f"not so: {row['meaning']}: {', '.join(names[:SHOWN])}{more}")
+        failures.append(f"failed: {row['meaning']}: {', '.join(names[:SHOWN])}{more}")
     if failures:
         raise UserError(f"{root}: {'; '.join(failures)} (all rows in {VALIDATION})")

@@ -75,14 +75,13 @@ def suite(expect: Expect) -> dict[str, list[Any]]:
     cities: list[Any] = []
     sizes: list[Any] = []
     if expect.scenes is not None:
-        clips.append(
-            gxe.ExpectColumnValuesToBeInSet(column="scene", value_set=expect.scenes, notes="scenes of the profile")
-        )
+        note = "every scene is one of data.expect.scenes"
+        clips.append(gxe.ExpectColumnValuesToBeInSet(column="scene", value_set=expect.scenes, notes=note))
     if expect.devices is not None:
-        clips.append(
-            gxe.ExpectColumnValuesToBeInSet(column="device", value_set=expect.devices, notes="devices of the profile")
-        )
-        devices.append(gxe.ExpectColumnValuesToBeBetween(column="clips", min_value=1, notes="no device lacks"))
+        note = "every device is one of data.expect.devices"
+        clips.append(gxe.ExpectColumnValuesToBeInSet(column="device", value_set=expect.devices, notes=note))
+        note = "every device of data.expect.devices has clips"
+        devices.append(gxe.ExpectColumnValuesToBeBetween(column="clips", min_value=1, notes=note))
     if expect.unseen_devices is not None:
         devices += [
             gxe.ExpectColumnValuesToNotBeInSet(

@@ -66,8 +66,8 @@ def test_other_lists_are_refused(expect, tmp_path):
     with pytest.raises(UserError) as caught:
         verdict(Path("tau"), rows)
     assert str(caught.value) == (
-        "tau: not so: clips are within data.expect.counts.test.device: 300 to 350: s6: 165; "
-        "not so: the splits have the sizes of data.expect.releases: published or older: fold1: 13965 and 2803 "
+        "tau: failed: clips are within data.expect.counts.test.device: 300 to 350: s6: 165; "
+        "failed: the splits have the sizes of data.expect.releases: published or older: fold1: 13965 and 2803 "
         "(all rows in reports/validation.json)"
     )
     assert report(Path("tau"), frames, rows, expect)["release"] is None

@@ -83,7 +83,7 @@ def test_every_bad_row_is_in_the_report(workspace):
     for line in names:
         (workspace.folder / "recordings" / line.split("\t")[0]).unlink()
     told = refused(workspace)
-    assert told.startswith("validate: error: recordings: not so: every listed audio file is there and whole: audio/")
+    assert told.startswith("validate: error: recordings: failed: every listed audio file is there and whole: audio/")
     assert f"{names[0].split()[0]}: no such file, " in told and " and 3 more (all rows in reports/" in told
     report = json.loads((workspace.folder / "reports/validation.json").read_text())
     bad = [
