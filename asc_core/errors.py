@@ -1,4 +1,4 @@
-"""The one exception that carries a user's mistake from the library to every entry point."""
+"""The one exception that carries a user's mistake from the library to every entry point, and what becomes one."""
 
 
 class UserError(Exception):
@@ -19,3 +19,13 @@ class ConfigError(UserError, ValueError):
     def __init__(self, reason: str, field: str = "") -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
         self.reason, self.field = reason, field
+
+
+# What reading an ill-made file can raise, here and in the libraries that read it.
+ILL_MADE = (UserError, ArithmeticError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, in one short line for a message that names the file."""
+    printable = "".join(char if char.isprintable() else " " for char in str(error))
+    return " ".join(printable.split())[:200] or type(error).__name__

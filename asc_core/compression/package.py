@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from asc_core.compression.quantize import deploy
-from asc_core.errors import UserError
+from asc_core.errors import ILL_MADE, UserError, reason
 from asc_core.files import replacing
 from asc_core.models.config import NetworkConfig
-from asc_core.models.description import HEADER, ILL_MADE, check_finite, network_of, outline, parse, reason
+from asc_core.models.description import HEADER, check_finite, network_of, outline, parse
 from asc_core.models.networks import build
 from asc_core.models.norm import GlobalFreqNorm
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from asc_core.errors import UserError
+from asc_core.errors import ILL_MADE, UserError, reason
 from asc_core.files import replacing
 from asc_core.models.config import NetworkConfig
-from asc_core.models.description import HEADER, ILL_MADE, check_finite, network_of, outline, parse, reason
+from asc_core.models.description import HEADER, check_finite, network_of, outline, parse
 from asc_core.models.networks import build
 
 

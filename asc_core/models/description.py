@@ -17,13 +17,6 @@ from asc_core.models.networks import build
 LABELS = 500  # most classes of a network
 LABEL = 200  # most characters of the name of one
 HEADER = 1 << 20  # most bytes of a safetensors header, far above those of these networks
-# What reading an ill-made file can raise, here and in the libraries that read it.
-ILL_MADE = (UserError, ArithmeticError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-
-
-def reason(error: Exception) -> str:
-    """What an exception says, in one short line for a message that names the file."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def parse(text: str | bytes) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
             raise UserError(f"{package_path(seed)}: has other scenes or features than seed {seeds[0]}; run `dvc repro`")
     networks, scenes = [network for network, _ in members], description["labels"]
 
-    root, store = corpus_root(), FeatureStore(FEATURES)
+    root, store = corpus_root(), FeatureStore(made(FEATURES))
     listed = evaluation_list(root)
     development = store.clips[store.clips["split"] == "test"].set_index("filename")
     names = list(dict.fromkeys([*listed, *development.index]))

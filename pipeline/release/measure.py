@@ -24,9 +24,9 @@ def measured(path: Path) -> dict[str, Any]:
     from asc_core.evaluation.metrics import score
     from asc_core.features.store import FeatureStore
     from asc_core.models.macs import macs
-    from pipeline.paths import FEATURES
+    from pipeline.paths import FEATURES, made
 
-    store = FeatureStore(FEATURES)
+    store = FeatureStore(made(FEATURES))
     network, description = package.read(path)
     made_for = {"features": description["features"]["config"], "scenes": description["labels"]}
     for what, here in {"features": store.description["config"], "scenes": store.scenes}.items():

@@ -18,7 +18,7 @@ from pipeline.runtime.stage import run
 
 def evaluate(params: Params, journal: Journal, seed: int) -> None:
     """Measure the four networks of a seed."""
-    store = FeatureStore(FEATURES)
+    store = FeatureStore(made(FEATURES))
     networks: dict[str, nn.Module] = {
         name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("teacher", "student", "pruned")
     }

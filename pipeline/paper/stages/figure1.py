@@ -14,7 +14,7 @@ from asc_core.models import checkpoint
 from pipeline.paper.paths import EXPERIMENT, REPORTS, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
-from pipeline.paths import FEATURES
+from pipeline.paths import FEATURES, made
 from pipeline.reporting import plots
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
@@ -40,7 +40,7 @@ def figure1(params: Params, journal: Journal) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    store, seed = FeatureStore(FEATURES), systems.load().seeds[0]
+    store, seed = FeatureStore(made(FEATURES)), systems.load().seeds[0]
     journal.tags({"table": "figure1", "row": systems.FIGURE1})
     network, _ = checkpoint.load(trained(systems.FIGURE1, seed))
     rows = store.rows("test")
