@@ -57,9 +57,15 @@ class Predictor:
         return self.probabilities(self.frontend.read(path))
 
     def probabilities(self, windows: np.ndarray) -> np.ndarray:
-        """The softmax of the mean of the logits of windows (windows, 1, mel, frame), as the front end makes them."""
-        logits = np.stack([self._logits(window[None])[0] for window in windows])
-        return softmax(logits.mean(axis=0, dtype=np.float64))
+        """The softmax of the mean of the logits of windows (windows, 1, mel, frame), as the front end makes them.
+
+        Raises:
+            UserError: the network answers with what is no finite number.
+        """
+        logits = np.stack([self._logits(window[None])[0] for window in windows]).mean(axis=0, dtype=np.float64)
+        if not np.isfinite(logits).all():
+            raise UserError("the network's answer is no finite number: its weights may be damaged")
+        return softmax(logits)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

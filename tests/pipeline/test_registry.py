@@ -20,7 +20,9 @@ from typer.testing import CliRunner
 from workspace import ROOT
 
 import asc_core
+from asc_core import UserError
 from asc_core.compression import package
+from asc_core.deploy.predictor import Engine, Predictor, _in_torch
 from asc_core.features.audio import to_mono
 from asc_core.features.config import FeatureConfig
 from asc_core.features.log_mel import LogMel, fit_length
@@ -272,6 +274,24 @@ def test_mistakes_are_one_line(here, finished):
     assert code == 1 and told.startswith("registry: error: sqlite:///") and "no model asc yet" in told
 
 
+@pytest.mark.parametrize(
+    "store", ["http://user:secret@127.0.0.1:1", "postgresql://user:sec/ret@127.0.0.1:1/db?password=secret"]
+)
+def test_no_password_of_a_store_is_shown_or_kept(finished, tmp_path, store):
+    workspace = finished.copy(tmp_path / "project")
+    environment = {"MLFLOW_TRACKING_URI": store}
+    repro = workspace.run("dvc", "repro", "--single-item", "--force", "gate", **environment)
+    told = [repro.stdout]
+    for command in ("sync", "registry show"):
+        done = workspace.run("python", "-m", *f"pipeline.release.{command}".split(), check=False, **environment)
+        assert done.returncode == 1 and len(done.stdout.splitlines()) == 1, done.stdout
+        told.append(done.stdout)
+    assert all("127.0.0.1:1" in text for text in told)
+    assert not [text for text in told if "sec" in text]
+    kept = [path for path in (workspace.folder / ".state/tracking").rglob("*") if path.is_file()]
+    assert kept and not [path for path in kept if b"secret" in path.read_bytes() or b"sec/ret" in path.read_bytes()]
+
+
 # What is shipped
 
 
@@ -399,7 +419,11 @@ def test_the_champion_answers_as_the_package_does(served, finished):
         ([], 16_000, "row 1: has no samples"),
         ([0.1, float("nan")], 16_000, "row 1: has samples that are not finite numbers"),
         ([0.1, 0.2], 0, "row 1: a sample rate of 0 Hz is not from 1000"),
+        ([0.1, 1e30], 16_000, "row 1: has a sample of 1e+30 times full scale"),
+        ([0, -32768], 16_000, "row 1: has a sample of 3.28e+04 times full scale"),
+        ([0] * 601_000, 1_000, "row 1: lasts 601 s, and 600 is the most"),
     ],
+    ids=["empty", "nan", "rate", "1e30", "integers of 16 bits", "long"],
 )
 def test_a_clip_that_cannot_be_used_is_named(served, samples, rate, reason):
     good = {"samples": [0.0, 0.1], "sample_rate": 16_000}
@@ -407,3 +431,50 @@ def test_a_clip_that_cannot_be_used_is_named(served, samples, rate, reason):
     answer = httpx.post(f"{served}/invocations", content=body, headers={"content-type": "application/json"}, timeout=60)
     assert answer.status_code == 400
     assert reason in answer.json()["message"]
+
+
+def test_whole_numbers_are_samples_too(served):
+    whole, broken = np.array([0, 1, 0, -1] * 2_000), np.array([0.0, 1.0, 0.0, -1.0] * 2_000)
+    mixed = {"samples": [0, 0.5, 0.0, 1] * 2_000, "sample_rate": 8_000}
+    answer = ask(served, (whole, 8_000), (broken, 8_000))
+    assert answer.status_code == 200, answer.text
+    first, second = answer.json()["predictions"]
+    assert first == second
+    assert httpx.post(f"{served}/invocations", json={"dataframe_records": [mixed]}, timeout=60).status_code == 200
+
+
+def of_samples(samples: str) -> str:
+    return f'{{"dataframe_records": [{{"samples": {samples}, "sample_rate": 192000}}]}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("[" * 200_000, "nested too deeply"),
+        (of_samples("[" * 50_000 + "]" * 50_000), "nested too deeply"),
+        (of_samples("[1" + "0" * 5_000 + "]"), "cannot be read"),
+        (of_samples("[0" + ",0" * (33 << 20) + "]"), "67108864 is the most"),
+        (of_samples("[[0.1, 0.2]]"), "row 0: its samples are not a list of numbers"),
+        (of_samples('["0.1"]'), "row 0: its samples are not a list of numbers"),
+        (of_samples("[null]"), "row 0: its samples are not a list of numbers"),
+        (of_samples("[[0], []]"), "row 0: its samples are not a list of numbers"),
+        (of_samples("7"), "row 0: its samples are not a list of numbers"),
+    ],
+    ids=["deep", "deep samples", "digits", "long", "two dimensions", "texts", "null", "ragged", "no list"],
+)
+def test_a_request_that_cannot_be_read_is_refused(served, body, reason):
+    answer = httpx.post(f"{served}/invocations", content=body, headers={"content-type": "application/json"}, timeout=60)
+    assert answer.status_code == 400, answer.text
+    assert reason in answer.json()["message"]
+    assert httpx.get(f"{served}/ping").status_code == 200
+
+
+def test_a_network_that_answers_with_no_number_is_an_error(finished, tmp_path):
+    network, description = package.read(finished.folder / "models/0/quantized.asc")
+    predictor = Predictor(finished.folder / "models/0/quantized.asc", Engine.torch)
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.fill_(float("nan"))
+    predictor._logits = _in_torch(network)
+    with pytest.raises(UserError, match="no finite number"):
+        predictor.probabilities(np.zeros((1, 1, description["features"]["config"]["n_mels"], 100), np.float32))

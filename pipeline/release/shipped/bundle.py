@@ -61,7 +61,7 @@ def save(folder: Path, path: Path) -> None:
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array, Map
+    from mlflow.types.schema import AnyType, Map
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like an example of the input, and a copy of the model for it
@@ -71,7 +71,8 @@ def save(folder: Path, path: Path) -> None:
             code_paths=[str(folder / LIBRARY.name)],
             artifacts={"package": str(folder / PACKAGE), "model_card": str(folder / CARD)},
             signature=ModelSignature(
-                Schema([ColSpec(Array(DataType.double), "samples"), ColSpec(DataType.long, "sample_rate")]),
+                # An array of doubles is what the samples are, but MLflow would refuse one of whole numbers.
+                Schema([ColSpec(AnyType(), "samples"), ColSpec(DataType.long, "sample_rate")]),
                 Schema([ColSpec(DataType.string, "label"), ColSpec(Map(DataType.double), "probabilities")]),
             ),
             # Without the part of a version that names a build for one machine.
