@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_core import UserError
 from asc_core.cores import usable_cores
 from asc_core.features.extraction import extract
 from asc_core.features.store import FeatureStore
 from pipeline.params import Params
-from pipeline.paths import CLIPS, FEATURES, corpus_root
+from pipeline.paths import CLIPS, FEATURES, corpus_root, made
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 
@@ -18,10 +17,7 @@ WORK = Path(".state/features")
 
 def extract_features(params: Params, journal: Journal) -> None:
     """Write the feature store of the validated clips."""
-    try:
-        table = pd.read_parquet(CLIPS)
-    except FileNotFoundError:
-        raise UserError(f"{CLIPS}: no such file; run the stage validate") from None
+    table = pd.read_parquet(made(CLIPS))
     extract(corpus_root(), table, params.features, FEATURES, WORK, usable_cores())
     store = FeatureStore(FEATURES)
     clips, bands, frames = store.array.shape

@@ -9,7 +9,7 @@ from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
-from pipeline.paths import FEATURES, model_path
+from pipeline.paths import FEATURES, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import save, train
@@ -17,7 +17,7 @@ from pipeline.runtime.training import save, train
 
 def prune(params: Params, journal: Journal, seed: int) -> None:
     """Prune the student of a seed and tune what is left."""
-    store, stage = FeatureStore(FEATURES), params.prune
+    store, stage = FeatureStore(made(FEATURES)), params.prune
     network, _ = checkpoint.load(model_path(seed, "student"))
     teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
     augment = params.augment.masked(params.student.spec_augment)

@@ -10,7 +10,7 @@ from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
-from pipeline.paths import FEATURES, model_path, package_path
+from pipeline.paths import FEATURES, made, model_path, package_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import train
@@ -18,7 +18,7 @@ from pipeline.runtime.training import train
 
 def quantize(params: Params, journal: Journal, seed: int) -> None:
     """Tune the pruned network of a seed with 8-bit weights, fold its normalisations and package it."""
-    store, stage, path = FeatureStore(FEATURES), params.quantize, package_path(seed)
+    store, stage, path = FeatureStore(made(FEATURES)), params.quantize, package_path(seed)
     network, _ = checkpoint.load(model_path(seed, "pruned"))
     quantization.start_quantized_training(network)
     teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None

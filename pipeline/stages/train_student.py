@@ -9,7 +9,7 @@ from asc_core.training.job import Job
 from asc_core.training.loop import fit_input
 from asc_core.training.objective import Teacher
 from pipeline.params import Params
-from pipeline.paths import FEATURES, model_path
+from pipeline.paths import FEATURES, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import save, train
@@ -17,7 +17,7 @@ from pipeline.runtime.training import save, train
 
 def train_student(params: Params, journal: Journal, seed: int) -> None:
     """Train the student of a seed, from scratch or from the teacher's weights."""
-    store, stage = FeatureStore(FEATURES), params.student
+    store, stage = FeatureStore(made(FEATURES)), params.student
     torch.manual_seed(seed)
     if stage.start == "teacher":
         network, _ = checkpoint.load(model_path(seed, "teacher"))

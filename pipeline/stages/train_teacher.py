@@ -7,7 +7,7 @@ from asc_core.models.networks import build
 from asc_core.training.job import Job
 from asc_core.training.loop import fit_input
 from pipeline.params import Params
-from pipeline.paths import FEATURES, model_path
+from pipeline.paths import FEATURES, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import save, train
@@ -15,7 +15,7 @@ from pipeline.runtime.training import save, train
 
 def train_teacher(params: Params, journal: Journal, seed: int) -> None:
     """Train the teacher of a seed."""
-    store, stage = FeatureStore(FEATURES), params.teacher
+    store, stage = FeatureStore(made(FEATURES)), params.teacher
     torch.manual_seed(seed)
     network = build(stage.network, len(store.scenes))
     fit_input(network, store)

@@ -25,7 +25,7 @@ from pipeline.validation.tables import by_split, inspect, tables
 
 def report(root: Path, frames: dict[str, pd.DataFrame], rows: list[dict[str, Any]], expect: Expect) -> dict[str, Any]:
     """What `reports/validation.json` says: verdict, release and counts of the corpus, and every expectation."""
-    sizes = {split: int(frames["sizes"].at[0, split]) for split in SPLITS}
+    sizes = {split: int(frames["sizes"][split].iloc[0]) for split in SPLITS}
     releases = {name: release.model_dump() for name, release in (expect.releases or {}).items()}
     return {
         "corpus": str(root),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from asc_core import UserError
 from asc_core.files import writing
+from asc_core.text import printable
 from pipeline.paths import VALIDATION
 from pipeline.validation.tables import INDEX
 
@@ -19,9 +20,10 @@ def check(frames: dict[str, pd.DataFrame], expectations: dict[str, list[Any]], d
     """Run the suite, build the Data Docs in `docs`, and return a row for each expectation, with all its bad rows."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     site = "reports"
     context.add_data_docs_site(
         site_name=site,
@@ -51,7 +53,7 @@ def check(frames: dict[str, pd.DataFrame], expectations: dict[str, list[Any]], d
         rows += [_row(table, result) for result in outcome.results]
     store = context.validation_results_store
     for key in store.list_keys():
-        results = store.get(key)
+        results: Any = store.get(key)
         for each in results.results:
             each.result = _escaped(each.result)
         store.set(key, results)
@@ -98,7 +100,7 @@ def _name(table: str, bad: dict[str, Any]) -> str:
     key = INDEX[table][0]
     which = bad.get(key, "")
     rest = [value for column, value in bad.items() if column != "splits" and value and value != which]
-    return ": ".join(filter(None, [which, " and ".join(rest)]))
+    return printable(": ".join(filter(None, [which, " and ".join(rest)])))
 
 
 def verdict(root: Path, rows: list[dict[str, Any]]) -> None:

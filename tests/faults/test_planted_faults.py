@@ -473,6 +473,16 @@ def test_markup_in_names_is_text_in_the_report(rendered, profile, tmp_path):
     assert name in shown and scene in shown and device.replace("'", "") in shown.replace("'", "").replace("\\", "")
 
 
+def test_names_that_move_a_cursor_or_begin_a_line_are_told_in_one_line(rendered, profile, tmp_path):
+    shutil.copytree(rendered, tmp_path / "corpus")
+    corpus = Corpus(tmp_path / "corpus")
+    name = corpus.clip("test")
+    corpus.set(SPLITS["test"], name, scene_label="a\n\x1b[2Jb")
+    corpus.save()
+    told = run(corpus.root, profile, tmp_path)
+    assert told.isprintable() and r"a\n\x1b[2Jb" in told
+
+
 def test_a_profile_without_expectations_takes_any_sound_corpus(rendered, tmp_path):
     shutil.copytree(rendered, tmp_path / "corpus")
     corpus = Corpus(tmp_path / "corpus")

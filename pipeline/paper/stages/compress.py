@@ -13,7 +13,7 @@ from asc_core.training.sparsity import Sparsity
 from pipeline.paper.paths import EXPERIMENT, measured, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
-from pipeline.paths import FEATURES
+from pipeline.paths import FEATURES, made
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import train as fit
@@ -21,7 +21,7 @@ from pipeline.runtime.training import train as fit
 
 def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     """Prune, tune, quantise, tune and measure."""
-    paper, store, path = systems.load(), FeatureStore(FEATURES), trained(systems.VANILLA, seed)
+    paper, store, path = systems.load(), FeatureStore(made(FEATURES)), trained(systems.VANILLA, seed)
     journal.tags({"table": "compression", "row": variant})
     network, _ = checkpoint.load(path)
     teacher = None if variant == "without_distillation" else Teacher.load(path, params.distillation)

@@ -15,7 +15,7 @@ from asc_core.training.loop import fit_input
 from pipeline.paper.paths import EXPERIMENT, measured, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
-from pipeline.paths import FEATURES
+from pipeline.paths import FEATURES, made
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import train as fit
@@ -25,7 +25,7 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
     """Train a system and measure it on the test split."""
     if system not in systems.SYSTEMS:
         raise UserError(f"paper.systems: unknown name {system!r}, known are {', '.join(systems.SYSTEMS)}")
-    paper, store, row = systems.load(), FeatureStore(FEATURES), systems.SYSTEMS[system]
+    paper, store, row = systems.load(), FeatureStore(made(FEATURES)), systems.SYSTEMS[system]
     journal.tags({"table": row.table, "row": system})
     torch.manual_seed(seed)
     config = row.network(paper)
