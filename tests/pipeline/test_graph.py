@@ -16,9 +16,10 @@ STAGES = {
     for package, path in GRAPHS.items()
     for stage, details in yaml.safe_load((ROOT / path).read_text())["stages"].items()
 }
-# What no result depends on: it runs stages, reads parameters that DVC compares itself, and writes files whole.
+# What no result depends on: it runs stages, reads parameters that DVC compares itself, writes files whole, shows names.
 RUNS = (
     "asc_core/config.py", "asc_core/errors.py", "asc_core/files.py", "asc_core/progress.py", "asc_core/cores.py",
+    "asc_core/text.py",
     "pipeline/params.py", "pipeline/paths.py", "pipeline/paper/paths.py", "pipeline/runtime/",
     "pipeline/stages/__init__.py", "pipeline/paper/stages/__init__.py",
 )  # fmt: skip
