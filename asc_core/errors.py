@@ -1,5 +1,7 @@
 """The one exception that carries a user's mistake from the library to every entry point, and what becomes one."""
 
+from asc_core.text import printable
+
 
 class UserError(Exception):
     """Something only the user can mend: a bad file, a bad parameter, a budget exceeded.
@@ -27,5 +29,4 @@ ILL_MADE = (UserError, ArithmeticError, EOFError, LookupError, MemoryError, Runt
 
 def reason(error: Exception) -> str:
     """What an exception says, in one short line for a message that names the file."""
-    printable = "".join(char if char.isprintable() else " " for char in str(error))
-    return " ".join(printable.split())[:200] or type(error).__name__
+    return printable(" ".join(str(error).split()))[:200] or type(error).__name__

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 LIMIT = 131_072  # bytes: 128 KB with KB = 1024
-DECIMAL_LIMIT = 128_000  # the other reading of 128 KB
+DECIMAL_LIMIT = 128_000  # the stricter reading of 128 KB
 
 
 @dataclass(frozen=True)
@@ -16,17 +16,19 @@ class Limit:
 
 
 def limits(size: dict[str, int], rules: str) -> list[Limit]:
-    """What a set of rules limits, for the numbers of a network: `size.totals` and its `macs` per clip.
+    """What a set of rules limits, for the numbers of a network: `size.totals` and `macs.costs` of a clip.
 
-    `dcase2021` (Task 1A): 128 KB of non-zero parameters, each as many bytes as it is stored in, every layer included.
+    `dcase2021` (Task 1A): 128 KB of non-zero parameters, each as many bytes as it is stored in, every layer included;
+    held to the stricter reading, 128,000 bytes, so that it is met in either.
     `dcase2022` (Task 1, and later years): 128,000 parameters with zeros counted, weights in 8 bit, and 30 million
-    multiply-accumulates. Half-precision scales and shifts count as parameters there, although they are not 8 bit wide:
-    no 8-bit scheme is without biases and scales of a wider type.
+    multiply-accumulates for an inference, whichever way they are counted. An inference is one clip: in those years a
+    second of audio, so a longer clip is held to more than the rule says. Half-precision scales and shifts count as
+    parameters there, although they are not 8 bit wide: no 8-bit scheme is without biases and scales of a wider type.
     """
     if rules == "dcase2021":
-        return [Limit("counted_bytes", size["counted_bytes"], LIMIT)]
+        return [Limit("counted_bytes", size["counted_bytes"], DECIMAL_LIMIT)]
     return [
         Limit("parameters", size["parameters"], 128_000),
         Limit("weight_bits", size["weight_bits"], 8),
-        Limit("macs", size["macs"], 30_000_000),
+        Limit("macs", max(size["macs"], size["macs_torchinfo"]), 30_000_000),
     ]

@@ -9,7 +9,7 @@ from flows.engine.stages import Outcome
 from pipeline import params
 from pipeline.addresses import without_credentials
 from pipeline.paths import GATE, TABLE
-from pipeline.reporting.tables import markdown_table
+from pipeline.reporting.tables import Markup, as_text, markdown_table
 from pipeline.runtime.journal import JOURNALS
 
 
@@ -39,7 +39,7 @@ def stages(execution: str, outcomes: Sequence[Outcome], experiment: str | None =
     address, runs = tracking_server(), sent(execution)
 
     def link(text: str, run: str | None) -> str:
-        return f"[{text}]({address}/#/runs/{run})" if address and run else text
+        return Markup(f"[{text}]({address}/#/runs/{run})") if address and run else text
 
     names = [each.stage.split(":")[-1] for each in outcomes]  # without the dvc.yaml
     rows = [
@@ -80,7 +80,8 @@ def evaluation(result: dict[str, Any]) -> str:
         for device, accuracy in result["accuracy_by_device"].items()
     ]
     return (
-        f"# {result['package']}\n\n{result['clips']} test clips; {size['nonzero_parameters']} non-zero parameters, "
-        f"{size['counted_bytes']} bytes counted, {size['file_bytes']} in the file.\n\n"
+        f"# {as_text(result['package'])}\n\n{result['clips']} test clips; "
+        f"{size['nonzero_parameters']} non-zero parameters, {size['counted_bytes']} bytes counted, "
+        f"{size['file_bytes']} in the file.\n\n"
         f"{markdown_table(['devices', 'accuracy, percent, mean over the scenes', 'log loss'], rows)}"
     )

@@ -23,7 +23,7 @@ def measured(path: Path) -> dict[str, Any]:
     from asc_core.compression.size import totals
     from asc_core.evaluation.metrics import score
     from asc_core.features.store import FeatureStore
-    from asc_core.models.macs import macs
+    from asc_core.models.macs import costs
     from pipeline.paths import FEATURES, made
 
     store = FeatureStore(made(FEATURES))
@@ -33,7 +33,7 @@ def measured(path: Path) -> dict[str, Any]:
         if here != made_for[what]:
             raise UserError(f"{path}: made for the {what} {made_for[what]}, the configured corpus has {here}")
     logits, metrics = score(network, store)
-    size = {**totals(network), "macs": macs(network, (1, *store.array.shape[1:])), "file_bytes": path.stat().st_size}
+    size = {**totals(network), **costs(network, (1, *store.array.shape[1:])), "file_bytes": path.stat().st_size}
     return {"package": str(path), "clips": len(logits), **metrics, "size": size}
 
 

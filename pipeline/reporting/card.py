@@ -8,7 +8,7 @@ from typing import Any
 from asc_core.compression import package
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.compression.size import TensorSize, account
-from pipeline.reporting.tables import cell, markdown_table
+from pipeline.reporting.tables import Markup, as_text, cell, markdown_table
 
 LIMITS = {"the challenge's, KB of 1024 bytes": LIMIT, "read as decimal kilobytes": DECIMAL_LIMIT}
 
@@ -118,7 +118,7 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
         ["input", f"{features['seconds']:g} s at {config['sample_rate']} Hz, mono; {config['n_mels']} log-mel bands, "
                   f"windows of {config['window_ms']:g} ms every {config['hop_ms']:g} ms"],
         ["output", f"probabilities of {', '.join(description['labels'])}"],
-        ["file", f"`{path.name}` of seed {facts.seed}, {path.stat().st_size:,} bytes, SHA-256 `{digest}`"],
+        ["file", Markup(f"`{path.name}` of seed {facts.seed}, {path.stat().st_size:,} bytes, SHA-256 `{digest}`")],
         ["method", "BC-ResNet-ASC with Residual Normalization, pruned, quantised and distilled "
                    "(https://arxiv.org/abs/2111.06531, https://arxiv.org/abs/2206.13909)"],
     ])  # fmt: skip
@@ -139,7 +139,7 @@ def _corpus(facts: Facts) -> str:
         f"Source `{facts.source}`: {CORPORA[facts.source]}. Fingerprint `{facts.corpus['fingerprint']}`. Clips by "
         f"split and device:\n\n{table}\n"
         "No location is in both splits. Devices that training never heard: "
-        f"{', '.join(validation['unseen_devices']) or 'none'}.\n"
+        f"{', '.join(map(as_text, validation['unseen_devices'])) or 'none'}.\n"
     )
 
 

@@ -16,10 +16,8 @@ def accuracy_by_device(summary: dict[str, Any], unseen: list[str], path: Path) -
         summary: for each network `accuracy_by_device`: device to {"mean", "std", "n"}.
         unseen: devices to mark as never heard in training.
     """
-    from matplotlib.figure import Figure
-
     devices = list(next(iter(summary.values()))["accuracy_by_device"])
-    figure = Figure(figsize=(1.5 + len(devices), 4), layout="constrained")
+    figure = _figure((1.5 + len(devices), 4))
     axes = figure.subplots()
     width = 0.8 / len(summary)
     for number, (name, model) in enumerate(summary.items()):
@@ -42,13 +40,12 @@ def confusion(predictions: pd.DataFrame, path: Path) -> None:
     Args:
         predictions: a row a clip: `filename`, `scene`, `device`, `model`, and a probability column for each scene.
     """
-    from matplotlib.figure import Figure
     from sklearn.metrics import confusion_matrix
 
     scenes = sorted(predictions["scene"].unique())
     answers = predictions.drop(columns=["filename", "scene", "device", "model"]).idxmax(axis=1)
     matrix = 100 * confusion_matrix(predictions["scene"], answers, labels=scenes, normalize="true")
-    figure = Figure(figsize=(2 + 0.6 * len(scenes), 1.5 + 0.6 * len(scenes)), layout="constrained")
+    figure = _figure((2 + 0.6 * len(scenes), 1.5 + 0.6 * len(scenes)))
     axes = figure.subplots()
     axes.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(scenes)), scenes, rotation=45, ha="right")
@@ -68,9 +65,7 @@ def seen_and_unseen(rows: dict[str, Any], path: Path) -> None:
     Args:
         rows: label to metrics, each `accuracy_seen` and `accuracy_unseen` as {"mean", "std", "n"} or None.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 1.2 + 0.5 * len(rows)), layout="constrained")
+    figure = _figure((8, 1.2 + 0.5 * len(rows)))
     axes = figure.subplots()
     at = np.arange(len(rows))[::-1]
     for offset, name in ((0.2, "seen"), (-0.2, "unseen")):
@@ -96,9 +91,8 @@ def scatter_by_device(
         devices: (clips,) names.
     """
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6 * len(points), 5.5), layout="constrained")
+    figure = _figure((6 * len(points), 5.5))
     colours = colormaps["tab10"]
     for axes, (title, embedded) in zip(np.atleast_1d(figure.subplots(1, len(points))), points.items(), strict=True):
         for number, device in enumerate(sorted(set(devices))):
@@ -109,6 +103,15 @@ def scatter_by_device(
         axes.set_yticks([])
     axes.legend(markerscale=2, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _write(figure, path)
+
+
+def _figure(size: tuple[float, float]) -> Any:
+    """An empty figure of so many inches, whose texts hold no formulas: names may have a dollar sign."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["text.parse_math"] = False
+    return Figure(figsize=size, layout="constrained")
 
 
 def _write(figure: Any, path: Path) -> None:

@@ -1,8 +1,11 @@
 """Numbers over seeds, and tables that people read."""
 
+import re
 import statistics
 from collections.abc import Iterable
 from typing import Any
+
+from asc_core.text import printable
 
 
 def over_seeds(values: list[Any]) -> Any:
@@ -34,7 +37,17 @@ def cell(value: dict[str, float] | None, digits: int = 1) -> str:
     return f"{value['mean']:.{digits}f}{spread}"
 
 
+class Markup(str):
+    """Markdown that is meant to be: everything else in a table is text."""
+
+
+def as_text(text: str) -> str:
+    """A name in Markdown, shown as it is whatever it holds: a corpus may call its scenes and devices anything."""
+    return re.sub(r"([\\`*\[\]<>&|~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", printable(text))
+
+
 def markdown_table(heads: list[str], rows: Iterable[list[str]]) -> str:
-    """A table in Markdown, with a final newline."""
-    lines = [heads, ["---"] * len(heads), *rows]
+    """A table in Markdown, with a final newline; cells are text, but for those that are `Markup`."""
+    shown = [[each if isinstance(each, Markup) else as_text(each) for each in line] for line in (heads, *rows)]
+    lines = [shown[0], ["---"] * len(heads), *shown[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

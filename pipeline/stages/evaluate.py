@@ -9,7 +9,7 @@ from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
-from asc_core.models.macs import macs
+from asc_core.models.macs import costs
 from pipeline.params import Params
 from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, made, model_path, package_path
 from pipeline.runtime.journal import Journal
@@ -28,7 +28,7 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
     results, tables = {}, []
     for name, network in networks.items():
         logits, metrics = score(network, store)
-        results[name] = {**metrics, "size": {**totals(network), "macs": macs(network, (1, *store.array.shape[1:]))}}
+        results[name] = {**metrics, "size": {**totals(network), **costs(network, (1, *store.array.shape[1:]))}}
         probabilities = pd.DataFrame(logits.softmax(dim=1).numpy(), columns=store.scenes)
         tables.append(pd.concat([clips.assign(model=name), probabilities], axis=1))
         print(f"evaluate@{seed}: {name}: {metrics['accuracy']:.1f} %, log loss {metrics['log_loss']:.3f}")

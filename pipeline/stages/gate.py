@@ -6,7 +6,7 @@ A model that passes is handed to the registry (`pipeline.release.registry`) by w
 from typing import Any
 
 from asc_core import UserError
-from asc_core.compression.rules import limits
+from asc_core.compression.rules import LIMIT, limits
 from asc_core.files import read_json, write_json
 from pipeline.params import Gates, Params
 from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, made, package_path
@@ -82,6 +82,9 @@ def gate(params: Params, journal: Journal) -> None:
         print(
             f"gate: {'passed' if row['passed'] else 'FAILED'}: {row['name']} {row['value']:.6g}, limit {row['limit']:g}"
         )
+    if params.gates.rules == "dcase2021":
+        used = model["size"]["counted_bytes"] / LIMIT
+        print(f"gate: of the other reading of 128 KB, {LIMIT:,} bytes, {used:.1%} are used")
     if failed:
         raise UserError("; ".join(complaint(row) for row in failed))
     registered = {

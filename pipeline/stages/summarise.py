@@ -9,7 +9,7 @@ from asc_core.files import read_json, write_json
 from pipeline.params import Params
 from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION
 from pipeline.reporting import plots
-from pipeline.reporting.tables import cell, markdown_table, over_seeds
+from pipeline.reporting.tables import Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.runtime.journal import Journal, flat, write_text
 from pipeline.runtime.stage import run
 
@@ -46,7 +46,7 @@ def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> st
     head = (
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent, the mean "
         "over the scenes; log loss with the natural logarithm; devices that training never heard: "
-        f"{', '.join(unseen) or 'none'}. KB = 1024 bytes."
+        f"{', '.join(map(as_text, unseen)) or 'none'}. KB = 1024 bytes."
     )
     return f"{head}\n\n{markdown_table(heads, lines)}"
 
@@ -57,7 +57,7 @@ def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
     total = {key: sum(row[key] for row in rows) for key in keys}
     counted = total["counted_bytes"]
     lines = [[row["name"], *(f"{row[key]:,}" for key in keys)] for row in rows]
-    lines.append(["**all**", f"{total['parameters']:,}", f"{total['nonzero']:,}", "", f"{counted:,}"])
+    lines.append([Markup("**all**"), f"{total['parameters']:,}", f"{total['nonzero']:,}", "", f"{counted:,}"])
     readings = ", ".join(f"{100 * counted / limit:.1f} % of {limit:,} bytes" for limit in (LIMIT, DECIMAL_LIMIT))
     return (
         f"The quantised network of seed {seed}, the largest. Counted: non-zero entries times the bytes of their type; "

@@ -49,7 +49,7 @@ def test_every_table_has_its_rows_with_measured_and_published_figures(paper):
     assert small["published_on_tau2020"]["accuracy_by_device"]["s6"] == 58.3
     measured = json.loads((paper.folder / "reports/paper/runs/asc_small_resnorm-0.json").read_text())
     assert small["measured"]["accuracy"] == {"mean": measured["accuracy"], "std": 0.0, "n": 1}
-    assert small["parameters"] == 8055 and small["macs"] > 0
+    assert small["parameters"] == 8055 and small["macs_torchinfo"] > small["macs"] > 0
     assert compression[1]["counted_bytes"] < compression[0]["counted_bytes"] / 4
     for name in ("networks", "normalisation", "compression"):
         text = (paper.folder / f"reports/paper/{name}.md").read_text()
@@ -71,6 +71,28 @@ def test_the_runs_can_be_grouped_by_table_row_and_seed(paper):
     paper.run("python", "-m", "pipeline.release.sync")
     tagged = [run.data.tags for run in runs(paper) if run.data.tags.get("row") == "asc_small_resnorm"]
     assert [(tags["table"], tags["seed"]) for tags in tagged] == [("normalisation", "0")]
+
+
+def test_spec_augment_is_for_the_rows_that_were_published_with_it_at_their_size():
+    settings = systems.load()
+    assert not any(row.masked(settings) for row in systems.SYSTEMS.values())  # too small for it
+    published = settings.model_copy(update={"large_tau": 8, "bc_resnet_tau": 8, "cp_resnet_width": 64})
+    masked = {name for name, row in systems.SYSTEMS.items() if row.masked(published)}
+    large = {"asc_large_none", "asc_large_resnorm", "asc_large_resnorm_input", "asc_large_freqin"}
+    assert masked == {"bc_resnet", *large}
+
+
+def test_a_row_with_spec_augment_is_trained_with_it(paper, tmp_path):
+    workspace = paper.copy(tmp_path / "project")
+    path = workspace.folder / "models/paper/asc_large_resnorm-0.safetensors"
+    before = path.read_bytes()
+    path.unlink()
+    configure(None, ["paper.spec_augment_from_tau=1"], workspace.folder / systems.SETTINGS, systems.PaperFile)
+    workspace.run("python", "-m", "pipeline.paper.stages.train", "--system", "asc_large_resnorm", "--seed", "0")
+    masked = path.read_bytes()
+    configure(None, ["paper.spec_augment_from_tau=2"], workspace.folder / systems.SETTINGS, systems.PaperFile)
+    workspace.run("python", "-m", "pipeline.paper.stages.train", "--system", "asc_large_resnorm", "--seed", "0")
+    assert path.read_bytes() == before != masked
 
 
 def test_settings_are_as_strict_as_the_parameters(tmp_path):

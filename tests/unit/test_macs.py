@@ -7,7 +7,7 @@ from torch import nn
 from asc_core.compression.quantize import quantize, start_quantized_training
 from asc_core.models.bc_resnet import BCBlock
 from asc_core.models.config import NetworkConfig
-from asc_core.models.macs import macs
+from asc_core.models.macs import costs, macs, macs_torchinfo
 from asc_core.models.networks import build
 
 
@@ -40,12 +40,51 @@ def test_a_layer_that_is_used_twice_counts_twice():
 @pytest.mark.parametrize("name", ["bc_resnet_asc", "bc_resnet", "cp_resnet"])
 def test_training_in_8_bit_and_shipping_do_not_change_the_count(name):
     network = build(NetworkConfig(name, width=4), 10)
-    before = macs(network, (1, 64, 40))
-    assert before > 0 and network.training
+    before = costs(network, (1, 64, 40))
+    assert 0 < before["macs"] < before["macs_torchinfo"] and network.training
     start_quantized_training(network)
-    assert macs(network, (1, 64, 40)) == before
+    assert costs(network, (1, 64, 40)) == before
     quantize(network)
-    assert macs(network, (1, 64, 40)) == before
+    assert costs(network, (1, 64, 40)) == before
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([nn.Conv2d(3, 4, 1)], 120 * 16),
+        ([nn.Conv2d(3, 4, 5, stride=2, padding=2, bias=False)], 30 * 300),
+        ([nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)], 6),
+        ([nn.Conv2d(3, 2, 1, bias=False), nn.Flatten(), nn.Linear(240, 7)], 120 * 6 + 240 * 7 + 7),
+    ],
+)
+def test_layers_as_the_organisers_count_them(layers, expected):
+    assert macs_torchinfo(nn.Sequential(*layers), (3, 10, 12)) == expected
+
+
+class CPMobileBlock(nn.Module):
+    def __init__(self, channels_in, channels, hidden, stride=(1, 1)):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels_in, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(),
+            nn.Conv2d(hidden, channels, 1, bias=False), nn.BatchNorm2d(channels),
+        )  # fmt: skip
+
+    def forward(self, x):
+        return self.body(x)  # what is added to it has no weights
+
+
+def test_the_baseline_of_2024_has_as_many_as_its_authors_say():
+    """A CP-Mobile on a second of sound, 256 x 65; published are 61,148 parameters and 29,419,156 operations."""
+    blocks = [(32, 32, 64), (32, 32, 64), (32, 32, 64, (1, 2)), (32, 56, 64, (2, 1)), (56, 56, 120), (56, 104, 120)]
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+        *(CPMobileBlock(*block) for block in blocks),
+        nn.Conv2d(104, 10, 1, bias=False), nn.BatchNorm2d(10), nn.AdaptiveAvgPool2d(1),
+    )  # fmt: skip
+    assert sum(parameter.numel() for parameter in network.parameters()) == 61_148
+    assert macs_torchinfo(network, (1, 256, 65)) == 29_419_156
 
 
 def test_counting_leaves_the_network_as_it_was():

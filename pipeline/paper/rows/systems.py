@@ -34,6 +34,7 @@ class Paper(Section):
     large_tau: float
     bc_resnet_tau: float
     cp_resnet_width: int
+    spec_augment_from_tau: float
     schedule: Schedule
     prune: Prune
     quantize: Quantize
@@ -79,7 +80,11 @@ class Published:
 
 @dataclass(frozen=True)
 class System:
-    """A row of a table: its label there, its network (sizes come from paper.yaml), and what was published."""
+    """A row of a table: its label there, its network (sizes come from paper.yaml), and what was published.
+
+    Attributes:
+        spec_augment: whether the published network, at its full size, was trained with SpecAugment.
+    """
 
     table: str
     label: str
@@ -87,22 +92,27 @@ class System:
     size: str
     norm: str
     published: Published
+    spec_augment: bool = False
 
     def network(self, paper: Paper) -> NetworkConfig:
         """The network at the configured size."""
         if self.name == "cp_resnet":
-            return NetworkConfig("cp_resnet", width=paper.cp_resnet_width, norm=self.norm)  # type: ignore[arg-type]
-        return NetworkConfig(self.name, tau=getattr(paper, f"{self.size}_tau"), norm=self.norm)  # type: ignore[arg-type]
+            return NetworkConfig("cp_resnet", width=paper.cp_resnet_width, norm=self.norm)
+        return NetworkConfig(self.name, tau=getattr(paper, f"{self.size}_tau"), norm=self.norm)
+
+    def masked(self, paper: Paper) -> bool:
+        """Whether it is trained with SpecAugment: as published, but for networks too small to learn from less."""
+        return self.spec_augment and self.network(paper).tau >= paper.spec_augment_from_tau
 
 
 def _asc(table: str, size: str, norm: str, label: str, accuracy: float, std: float, *by_device: float) -> System:
-    return System(table, label, "bc_resnet_asc", size, norm, Published(accuracy, std, by_device))
+    return System(table, label, "bc_resnet_asc", size, norm, Published(accuracy, std, by_device), size == "large")
 
 
 NORMALISATION = "normalisation"
 SYSTEMS = {
     "cp_resnet": System("networks", "CP-ResNet", "cp_resnet", "cp_resnet", "none", Published(67.8)),
-    "bc_resnet": System("networks", "BC-ResNet", "bc_resnet", "bc_resnet", "none", Published(68.6, 0.4)),
+    "bc_resnet": System("networks", "BC-ResNet", "bc_resnet", "bc_resnet", "none", Published(68.6, 0.4), True),
     "asc_large_none": _asc("networks", "large", "none", "BC-ResNet-ASC", 69.5, 0.3),
     "asc_small_none": _asc(
         NORMALISATION, "small", "none", "small, baseline", 58.9, 0.8,

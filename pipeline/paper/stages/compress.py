@@ -7,6 +7,7 @@ from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
 from asc_core.models import checkpoint
+from asc_core.models.macs import costs
 from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
@@ -26,14 +27,15 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     network, _ = checkpoint.load(path)
     teacher = None if variant == "without_distillation" else Teacher.load(path, params.distillation)
     pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
-    augment = params.augment.masked(False)
+    augment = params.augment.masked(systems.SYSTEMS[systems.VANILLA].masked(paper))
     job = Job(paper.prune.schedule, params.training, augment, seed, teacher, Sparsity(pruning))
     fit(f"paper {variant} prune", network, store, job, journal, last=False)
     quantization.start_quantized_training(network)
     job = Job(paper.quantize.schedule, params.training, augment, seed, teacher, Sparsity())
     fit(f"paper {variant} quantize", network, store, job, journal)
     quantization.quantize(network)
-    results = {**score(network, store)[1], "size": totals(network)}
+    size = {**totals(network), **costs(network, (1, *store.array.shape[1:]))}
+    results = {**score(network, store)[1], "size": size}
     print(f"{variant}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)
     write_json(measured(variant, seed), results)

@@ -9,7 +9,7 @@ from pipeline.paper.rows.systems import COMPRESSION, SYSTEMS, VANILLA, Paper, Pu
 from pipeline.params import Params
 from pipeline.paths import CORPUS
 from pipeline.reporting import plots
-from pipeline.reporting.tables import cell, markdown_table, over_seeds
+from pipeline.reporting.tables import as_text, cell, markdown_table, over_seeds
 from pipeline.runtime.journal import Journal, write_text
 from pipeline.runtime.stage import run
 
@@ -30,7 +30,7 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
     for name, label, published in rows_of(table, paper):
         runs = [read_json(measured(name, seed)) for seed in paper.seeds]
         sizes = [run["size"] for run in runs]
-        metrics = [{key: value for key, value in run.items() if key not in ("size", "macs")} for run in runs]
+        metrics = [{key: value for key, value in run.items() if key != "size"} for run in runs]
         rows.append(
             {
                 "system": name,
@@ -38,7 +38,8 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
                 "parameters": sizes[0]["parameters"],
                 "nonzero_parameters": max(size["nonzero_parameters"] for size in sizes),
                 "counted_bytes": max(size["counted_bytes"] for size in sizes),
-                "macs": runs[0].get("macs"),
+                "macs": sizes[0]["macs"],
+                "macs_torchinfo": sizes[0]["macs_torchinfo"],
                 "measured": over_seeds(metrics),
                 "published_on_tau2020": {
                     "accuracy": published.accuracy,
@@ -74,7 +75,7 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
     corpus = read_json(CORPUS)["root"].rstrip("/").split("/")[-1]
     pruned = f" {100 * paper.prune.ratio:g} % of the convolution weights are pruned." if table == "compression" else ""
     head = (
-        f"# {table.capitalize()}\n\nMeasured on the corpus {corpus}, {len(paper.seeds)} seeds, "
+        f"# {table.capitalize()}\n\nMeasured on the corpus {as_text(corpus)}, {len(paper.seeds)} seeds, "
         f"{paper.schedule.epochs} epochs, small tau {paper.small_tau:g}, large tau {paper.large_tau:g}: "
         f"mean ± standard deviation, accuracy in percent.{pruned} "
         "The last column is what was published for the full-size system on the test split of TAU Urban Acoustic Scenes "

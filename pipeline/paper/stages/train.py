@@ -8,7 +8,7 @@ from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
 from asc_core.models import checkpoint
-from asc_core.models.macs import macs
+from asc_core.models.macs import costs
 from asc_core.models.networks import build
 from asc_core.training.job import Job
 from asc_core.training.loop import fit_input
@@ -31,14 +31,11 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
     config = row.network(paper)
     network = build(config, len(store.scenes))
     fit_input(network, store)
-    job = Job(paper.schedule, params.training, params.augment.masked(False), seed)
+    job = Job(paper.schedule, params.training, params.augment.masked(row.masked(paper)), seed)
     fit(f"paper {system}", network, store, job, journal)
     checkpoint.save(trained(system, seed), network, config, store.scenes, features=store.description)
-    results = {
-        **score(network, store)[1],
-        "size": totals(network),
-        "macs": macs(network, (1, *store.array.shape[1:])),
-    }
+    size = {**totals(network), **costs(network, (1, *store.array.shape[1:]))}
+    results = {**score(network, store)[1], "size": size}
     print(f"{system}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)
     write_json(measured(system, seed), results)
