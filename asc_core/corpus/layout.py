@@ -18,7 +18,7 @@ from asc_core.errors import UserError
 META_COLUMNS = {"filename": "filename", "scene_label": "scene", "identifier": "location", "source_label": "device"}
 SPLITS = {"train": "evaluation_setup/fold1_train.csv", "test": "evaluation_setup/fold1_evaluate.csv"}
 NAME_GRAMMAR = (
-    r"^audio/(?P<scene>[^-/]+)-(?P<city>[^-/]+)-(?P<place>[^-/]+)-(?P<segment>[^-/]+)-(?P<device>[^-/]+)\.\w+$"
+    r"^audio/(?P<scene>[^-/]+)-(?P<city>[^-/]+)-(?P<location>[^-/]+)-(?P<segment>[^-/]+)-(?P<device>[^-/]+)\.\w+$"
 )
 
 

@@ -47,7 +47,7 @@ def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect) -> dict[str,
     named = clips["filename"].str.extract(NAME_GRAMMAR)
     clips = clips.assign(
         name_scene=named["scene"],
-        name_location=named["city"] + "-" + named["place"],
+        name_location=named["city"] + "-" + named["location"],
         name_device=named["device"],
         city=named["city"],
         segment=clips["filename"].str.rpartition("-")[0].where(named["segment"].notna()),

@@ -29,8 +29,8 @@ def inspected(expect, train: dict[str, int], test: dict[str, int]) -> pd.DataFra
     rows = []
     for split, counts, cities in (("train", train, CITIES), ("test", test, (*CITIES, "milan"))):
         for device, count in counts.items():
-            places = itertools.cycle(itertools.product(cities, expect.scenes))
-            for number, (city, scene) in zip(range(count), places, strict=False):
+            pairs = itertools.cycle(itertools.product(cities, expect.scenes))
+            for number, (city, scene) in zip(range(count), pairs, strict=False):
                 location = f"{city}-{split}{expect.scenes.index(scene)}"
                 rows.append((f"audio/{scene}-{location}-{number}-{device}.wav", scene, split, scene, location, device))
     clips = pd.DataFrame(rows, columns=["filename", "scene", "split", "meta_scene", "location", "device"], dtype="str")
