@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from full_disk import small_disk
 from scipy.signal import stft
 
 from asc_core import UserError
@@ -218,6 +220,27 @@ def test_a_bad_value_is_named_in_one_line(field, value):
         SyntheticConfig(**{field: value})
 
 
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(few_scenes, tmp_path):
+    with small_disk(tmp_path / "disk", 2) as disk:
+        with pytest.raises(UserError, match=rf"^{disk}/tau/audio/\S+: cannot be written \(No space left on device\)$"):
+            render(disk / "tau", TINY, workers=1)
+        kept = contents(disk / "tau")
+        subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
+        render(disk / "tau", TINY, workers=1)
+        whole = contents(disk / "tau")
+        assert kept and kept.items() < whole.items()
+
+
+def test_a_full_disk_is_one_line_of_a_worker_too(tmp_path):
+    with small_disk(tmp_path / "disk", 1) as disk, pytest.raises(UserError, match="^[^\n]*No space left on device.$"):
+        render(disk / "tau", TINY, workers=2)
+
+
+def test_a_read_only_folder_is_one_line(tmp_path):
+    with small_disk(tmp_path / "disk", 1, "ro") as disk, pytest.raises(UserError, match=f"^{disk}/tau.*Read-only"):
+        render(disk / "tau", TINY, workers=1)
+
+
 def test_workers_below_one_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"^workers: "):
         render(tmp_path, TINY, workers=0)
@@ -269,8 +292,8 @@ def test_scenes_differ_more_than_recordings_of_one_scene():
     assert within > 1  # recordings of a scene are not all alike
 
 
-def test_places_of_one_city_are_alike_but_not_equal():
-    tilts = np.array([[scenes.place(0, "bus", city, k).tilt for k in range(40)] for city in synthetic.CITIES])
+def test_locations_of_one_city_are_alike_but_not_equal():
+    tilts = np.array([[scenes.traits(0, "bus", city, k).tilt for k in range(40)] for city in synthetic.CITIES])
     within = tilts.std(axis=1).mean()
     assert within > 0.1
     # Cities that had nothing of their own would differ by the standard error of their means.

@@ -5,6 +5,7 @@ this corpus says anything about real recordings.
 """
 
 import csv
+import io
 import math
 import multiprocessing
 import zlib
@@ -23,7 +24,7 @@ from asc_core.corpus.synthetic.devices import DEVICES, TRAINING_DEVICES, through
 from asc_core.corpus.synthetic.scenes import SCENES, recording
 from asc_core.corpus.synthetic.sounds import RATE
 from asc_core.errors import UserError
-from asc_core.files import read_json, replacing, write_json
+from asc_core.files import read_json, remove, replacing, write_json
 from asc_core.progress import track
 
 CITIES = ("barcelona", "helsinki", "lisbon", "london", "lyon", "paris", "prague", "stockholm", "vienna")
@@ -89,7 +90,8 @@ def render(folder: Path, config: SyntheticConfig, *, workers: int | None = None)
         workers: processes; None means one per core this process may use.
 
     Raises:
-        UserError: `folder` holds something that was not rendered here, or `workers` is less than 1.
+        UserError: `folder` holds something that was not rendered here or cannot be written, or `workers` is less than
+            1. What is rendered by then stays.
     """
     folder = Path(folder)
     if workers is not None and workers < 1:
@@ -100,7 +102,7 @@ def render(folder: Path, config: SyntheticConfig, *, workers: int | None = None)
     missing = [item for item in train + test if not all(_size(folder / name) > smallest for name in _names([item]))]
     if not missing and all(_size(folder / name) > 0 for name in LISTS):
         return
-    (folder / "meta.csv").unlink(missing_ok=True)
+    remove(folder / "meta.csv")
     done = _each(partial(_write_recording, folder, config), missing, workers or usable_cores())
     for _ in track(done, len(missing), "Rendering the synthetic corpus", unit="recordings"):
         pass
@@ -127,11 +129,11 @@ def _claim(folder: Path, config: SyntheticConfig) -> None:
         stems = {Path(name).stem for name in _names(train + test)}
         for path in folder.glob("audio/.*.wav"):  # temporary files of a killed run
             if path.name[1:].partition(".wav.")[0] in stems:
-                path.unlink()
+                remove(path)
         if not outdated:
             return
         for name in (*LISTS, *_names(train + test)):
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
     write_json(marker, wanted)
 
 
@@ -140,8 +142,10 @@ def _write_recording(folder: Path, config: SyntheticConfig, item: Recording) -> 
     for device in item.devices:
         name = item.filename(device)
         rng = np.random.default_rng([config.seed, zlib.crc32(name.encode())])
+        wav = io.BytesIO()  # libsndfile does not say why it could not write a file
+        soundfile.write(wav, through(DEVICES[device], sound, rng), RATE, subtype="PCM_24", format="WAV")
         with replacing(folder / name) as temporary:
-            soundfile.write(temporary, through(DEVICES[device], sound, rng), RATE, subtype="PCM_24", format="WAV")
+            temporary.write_bytes(wav.getbuffer())
 
 
 def _write_lists(folder: Path, train: list[Recording], test: list[Recording]) -> None:

@@ -39,7 +39,7 @@ Parts = list[tuple[float, Samples]]  # level in dB and samples of each source
 
 
 @dataclass(frozen=True)
-class Place:
+class Traits:
     """What the recordings of one location have in common, whatever their scene."""
 
     tilt: float  # dB per octave, on top of the scene's own spectrum
@@ -50,14 +50,14 @@ class Place:
     crowd: float  # dB, level of people
 
 
-def place(seed: int, scene: str, city: str, location: int) -> Place:
+def traits(seed: int, scene: str, city: str, location: int) -> Traits:
     """The location's traits: one part shared by its city, one of its own."""
     shared, own = _generator(seed, city), _generator(seed, scene, city, location)
 
     def draw(spread: float) -> float:
         return spread * (0.5 * shared.standard_normal() + 0.85 * own.standard_normal())
 
-    return Place(
+    return Traits(
         tilt=draw(0.7),
         ambience=draw(1.5) - 4.5,
         pitch=2 ** draw(0.2),
@@ -69,7 +69,7 @@ def place(seed: int, scene: str, city: str, location: int) -> Place:
 
 def recording(seed: int, scene: str, city: str, location: int, segment: int, n: int) -> Samples:
     """`n` samples (44.1 kHz, full scale 1) of `scene` before any device; the arguments alone determine them."""
-    here = place(seed, scene, city, location)
+    here = traits(seed, scene, city, location)
     rng = _generator(seed, scene, city, location, segment)
     background = noise(rng, n, here.ambience, 30) * fluctuation(rng, n, 2, 1.5)
     parts: Parts = [(AMBIENCE, background), *SCENES[scene](rng, n, here)]
@@ -82,7 +82,7 @@ def _generator(seed: int, *key: str | int) -> Generator:
     return np.random.default_rng([seed, zlib.crc32("/".join(map(str, key)).encode())])
 
 
-def _walkers(rng: Generator, n: int, here: Place, count: int, high: float = 6000) -> Samples:
+def _walkers(rng: Generator, n: int, here: Traits, count: int, high: float = 6000) -> Samples:
     """Footsteps of several people, each with a pace and shoes of their own."""
     total = np.zeros(n)
     for _ in range(count):
@@ -92,13 +92,13 @@ def _walkers(rng: Generator, n: int, here: Place, count: int, high: float = 6000
     return total
 
 
-def _announcement(rng: Generator, n: int, here: Place) -> Samples:
+def _announcement(rng: Generator, n: int, here: Traits) -> Samples:
     """A loudspeaker voice after a chime."""
     speech = filtered(voice(rng, n, rng.uniform(150, 230)), band(n, 0, 400, 3800))
     return unit(speech) + 0.5 * unit(bells(rng, n, arrivals(rng, n, 0.4), 520 * here.pitch, 0.3))
 
 
-def _traffic(rng: Generator, n: int, here: Place, cars: int, nearest: float) -> Samples:
+def _traffic(rng: Generator, n: int, here: Traits, cars: int, nearest: float) -> Samples:
     """Cars of road noise and engine driving by."""
     total = np.zeros(n)
     for _ in range(cars):
@@ -111,11 +111,11 @@ def _distant_traffic(rng: Generator, n: int) -> Samples:
     return noise(rng, n, -6, 40, 700) * fluctuation(rng, n, 1, 2)
 
 
-def _ventilation(rng: Generator, n: int, here: Place) -> Samples:
+def _ventilation(rng: Generator, n: int, here: Traits) -> Samples:
     return noise(rng, n, -6, 40, 2500) + 0.3 * whine(rng, n, 100 * here.pitch, 0)
 
 
-def airport(rng: Generator, n: int, here: Place) -> Parts:
+def airport(rng: Generator, n: int, here: Traits) -> Parts:
     wheels = noise(rng, n, 0, 500, 5000) * strikes(rng, n, paces(rng, n, 18 * here.activity, 0.2), 0.02, 20, 300) ** 2
     people = babble(rng, n, 3) + 0.5 * unit(_walkers(rng, n, here, 2))
     parts: Parts = [
@@ -128,7 +128,7 @@ def airport(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def bus(rng: Generator, n: int, here: Place) -> Parts:
+def bus(rng: Generator, n: int, here: Traits) -> Parts:
     motor = engine(rng, n, rng.uniform(800, 1900) * here.pitch, rng.uniform(-0.15, 0.25))
     rattle = strikes(rng, n, arrivals(rng, n, 9 * here.activity), 0.012, 800, 5000)
     parts: Parts = [
@@ -143,7 +143,7 @@ def bus(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def metro(rng: Generator, n: int, here: Place) -> Parts:
+def metro(rng: Generator, n: int, here: Traits) -> Parts:
     acceleration = rng.uniform(-0.3, 0.3)
     parts: Parts = [
         (0, reverberate(rng, noise(rng, n, -5, 30, 900) * fluctuation(rng, n, 8, 3), 0.5 * here.room)),
@@ -157,7 +157,7 @@ def metro(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def tram(rng: Generator, n: int, here: Place) -> Parts:
+def tram(rng: Generator, n: int, here: Traits) -> Parts:
     parts: Parts = [
         (-1, noise(rng, n, -4, 60, 1400) * fluctuation(rng, n, 4, 2)),
         (-5, whine(rng, n, rng.uniform(180, 420) * here.pitch, rng.uniform(-0.25, 0.25))),
@@ -172,13 +172,13 @@ def tram(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def _rail_joints(rng: Generator, n: int, here: Place, rate: float, decay: float) -> Samples:
+def _rail_joints(rng: Generator, n: int, here: Traits, rate: float, decay: float) -> Samples:
     """The two axles of a bogie over each joint."""
     times = paces(rng, n, rate * rng.uniform(0.8, 1.4) * here.activity, 0.03)
     return strikes(rng, n, np.concatenate([times, times + rng.uniform(0.1, 0.16)]), decay, 80, 2500)
 
 
-def metro_station(rng: Generator, n: int, here: Place) -> Parts:
+def metro_station(rng: Generator, n: int, here: Traits) -> Parts:
     train = noise(rng, n, -5, 40, 1500) * swell(rng, n, 1.0) + 0.3 * squeal(rng, n, 2400 * here.pitch)
     people = 0.6 * unit(babble(rng, n, 2)) + unit(_walkers(rng, n, here, 3))
     parts: Parts = [
@@ -195,7 +195,7 @@ def metro_station(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def park(rng: Generator, n: int, here: Place) -> Parts:
+def park(rng: Generator, n: int, here: Traits) -> Parts:
     parts: Parts = [
         (0, noise(rng, n, -7, 30, 600) * fluctuation(rng, n, 2, 4)),  # gusts on the microphone
         (-4, noise(rng, n, 0, 1500, 9000) * fluctuation(rng, n, 2, 3)),  # leaves
@@ -209,7 +209,7 @@ def park(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def public_square(rng: Generator, n: int, here: Place) -> Parts:
+def public_square(rng: Generator, n: int, here: Traits) -> Parts:
     parts: Parts = [
         (here.crowd - 1, reverberate(rng, babble(rng, n, 5), 0.8 * here.room, 1.5)),
         (0, _distant_traffic(rng, n)),
@@ -224,7 +224,7 @@ def public_square(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def shopping_mall(rng: Generator, n: int, here: Place) -> Parts:
+def shopping_mall(rng: Generator, n: int, here: Traits) -> Parts:
     parts: Parts = [
         (here.crowd, reverberate(rng, babble(rng, n, 5), 1.0 * here.room, 0.8)),
         (-3, _ventilation(rng, n, here)),
@@ -237,7 +237,7 @@ def shopping_mall(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def street_pedestrian(rng: Generator, n: int, here: Place) -> Parts:
+def street_pedestrian(rng: Generator, n: int, here: Traits) -> Parts:
     parts: Parts = [
         (here.crowd, reverberate(rng, babble(rng, n, 3), 0.35 * here.room, 0.4)),
         (-1, _walkers(rng, n, here, 3)),
@@ -248,7 +248,7 @@ def street_pedestrian(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-def street_traffic(rng: Generator, n: int, here: Place) -> Parts:
+def street_traffic(rng: Generator, n: int, here: Traits) -> Parts:
     parts: Parts = [
         (1, _traffic(rng, n, here, 1 + rng.poisson(1.2 * here.activity), 4)),
         (-2, _distant_traffic(rng, n)),
@@ -262,7 +262,7 @@ def street_traffic(rng: Generator, n: int, here: Place) -> Parts:
     return parts
 
 
-SCENES: dict[str, Callable[[Generator, int, Place], Parts]] = {
+SCENES: dict[str, Callable[[Generator, int, Traits], Parts]] = {
     function.__name__: function
     for function in (
         airport,
