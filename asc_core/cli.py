@@ -18,7 +18,7 @@ from asc_core.deploy.info import describe, print_table, show, table
 from asc_core.deploy.predictor import Engine, Predictor, exported, in_onnx_runtime, softmax
 from asc_core.errors import UserError
 from asc_core.files import replacing
-from asc_core.progress import track
+from asc_core.progress import note, track
 
 # What is looked for in a folder; a file that is named is tried whatever its suffix.
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64"}
@@ -105,9 +105,7 @@ def _sound_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _tell(error: UserError) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f"asc: error: {error}", file=sys.stderr)  # above a progress bar, if there is one
+    note(f"asc: error: {error}")
 
 
 def _print_table(predictions: Iterable[Prediction]) -> None:

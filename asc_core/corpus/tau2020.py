@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asc_core.corpus.archives import extract
+from asc_core.corpus.archives import extract, refuse_links
 from asc_core.corpus.config import FetchConfig
-from asc_core.corpus.transfer import TIMEOUT, Cancelled, Progress, download, md5_of, size_of
+from asc_core.corpus.request import new_client
+from asc_core.corpus.transfer import Cancelled, TransferProgress, download, md5_of, size_of
 from asc_core.errors import UserError
 from asc_core.files import read_json, write_json
+from asc_core.progress import note
 
 if TYPE_CHECKING:
     import httpx
@@ -53,8 +55,6 @@ def fetch(folder: Path, config: FetchConfig = FetchConfig(), *, manifest: Path =
     """
     folder = Path(folder)
     top, archives = _read_manifest(manifest)
-    if config.connections < 1:
-        raise UserError(f"connections is {config.connections}: set it to 1 or more")
     if config.archives is not None and not Path(config.archives).is_dir():
         raise UserError(f"{config.archives}: no such folder of archives")
     try:
@@ -64,10 +64,12 @@ def fetch(folder: Path, config: FetchConfig = FetchConfig(), *, manifest: Path =
             complete = _holds_corpus(folder)
         if complete:
             return
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
+        work = folder / WORK
+        refuse_links([work, folder / KEPT, *work.glob("*")])
+        work.mkdir(parents=True, exist_ok=True)
         with _sole_fetch(folder):
             _Fetch(folder, config, top, archives).run()
-            shutil.rmtree(folder / WORK)
+            shutil.rmtree(work)
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror or error}; mend it and run it again") from error
 
@@ -87,18 +89,16 @@ class _Fetch:
         self.extracting = threading.Lock()
         missing = sum(archive.bytes for archive in self.todo)
         total = sum(archive.bytes for archive in archives)
-        self.progress = Progress("fetch", total, total - missing + self.bytes_here())
+        self.progress = TransferProgress("fetch", total, done=total - missing + self.bytes_here())
 
     def run(self) -> None:
         """Work off the archives in threads, and stop them all at the first error or a KeyboardInterrupt."""
-        import httpx
-
         if not self.todo:
             return
         self.require_space()
         outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
-        def work(client: httpx.Client) -> None:
+        def work(client: "httpx.Client") -> None:
             with contextlib.suppress(IndexError):  # an empty deque
                 while archive := self.todo.popleft():
                     try:
@@ -110,8 +110,7 @@ class _Fetch:
                         outcomes.put(error)
 
         count = len(self.todo)
-        agent = {"User-Agent": "asc_core (fetch of TAU 2020)"}  # Zenodo asks clients to name themselves
-        with self.progress, httpx.Client(follow_redirects=True, timeout=TIMEOUT, headers=agent) as client:
+        with self.progress, new_client() as client:
             # Daemons, because a thread that waits for a silent server must not hold up the end of the process.
             connections = range(self.config.connections)
             threads = [threading.Thread(target=work, args=[client], daemon=True) for _ in connections]
@@ -144,7 +143,7 @@ class _Fetch:
             write_json(self.work / STATE, recorded)
             os.replace(self.work / STATE, self.folder / STATE)
         self.retire(archive)
-        self.progress.note(f"{archive.filename}: {len(members)} files in place")
+        note(f"{archive.filename}: {len(members)} files in place")
 
     def obtain(self, client: "httpx.Client", archive: Archive) -> Path:
         """The verified archive: the user's own, one that an earlier run left, or a download."""

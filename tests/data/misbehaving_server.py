@@ -2,6 +2,7 @@
 
 import random
 import re
+import ssl
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ class Request:
     name: str
     start: int | None  # the first byte of its Range; None without one
     at: float
+    authorization: str | None
 
 
 def first(count: int, fault: str, name: str | None = None) -> FaultPlan:
@@ -52,16 +54,22 @@ class MisbehavingServer(ThreadingHTTPServer):
     Faults: cut (the connection ends at a random byte), unavailable, limited (503, 429, with `retry_after`), missing
     (404), wrong_content (right size, wrong bytes), endless (does not stop at its end), page (an HTML page), no_range
     (200 to a Range), wrong_range (206 from 7 bytes further on), refused_range (416 to a Range), hang (silence after
-    half).
+    half), drip (the second half at 50 bytes a second), drip_head (a header at that rate, for ever), redirect (to
+    `location` and the name, with a body that does not end), endless_missing (404, likewise), raw (the bytes of `raw`).
     """
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, files: dict[str, bytes], plan: FaultPlan = lambda name, n: None) -> None:
+    def __init__(
+        self, files: dict[str, bytes], plan: FaultPlan = lambda name, n: None, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "https" if tls else "http"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.files, self.plan = files, plan
-        self.delay, self.retry_after = 0.0, "0"
+        self.delay, self.retry_after, self.location, self.raw = 0.0, "0", "", b""
         self.requests: list[Request] = []
         self.counts: Counter[str] = Counter()
         self.active = self.most_active = self.overrun = 0
@@ -70,7 +78,7 @@ class MisbehavingServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/files"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/files"
 
     def starts(self, name: str) -> list[int | None]:
         """The first byte that each request for a file asked for."""
@@ -100,11 +108,12 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             n = server.counts[name]
             server.counts[name] += 1
-            server.requests.append(Request(name, int(asked[1]) if asked else None, time.monotonic()))
+            start, authorization = int(asked[1]) if asked else None, self.headers.get("Authorization")
+            server.requests.append(Request(name, start, time.monotonic(), authorization))
             server.active += 1
             server.most_active = max(server.most_active, server.active)
         try:
-            self.answer(name, int(asked[1]) if asked else None, server.plan(name, n), random.Random(f"{name}/{n}"))
+            self.answer(name, start, server.plan(name, n), random.Random(f"{name}/{n}"))
         finally:
             with server.lock:
                 server.active -= 1
@@ -114,6 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = server.files.get(name)
         if body is None or fault == "missing":
             return self.reply(404, b"no such file")
+        if fault == "endless_missing":
+            return self.reply(404, b"no such file", {"Content-Length": None}, "endless")
+        if fault == "redirect":
+            return self.reply(302, b"", {"Content-Length": None, "Location": f"{server.location}/{name}"}, "endless")
+        if fault in ("raw", "drip_head"):
+            return self.write_raw(fault)
         if fault in ("unavailable", "limited"):
             return self.reply(503 if fault == "unavailable" else 429, b"later", {"Retry-After": server.retry_after})
         if fault == "page":
@@ -129,6 +144,12 @@ class _Handler(BaseHTTPRequestHandler):
             start = min(start + 7, len(body) - 1)
         headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{whole}"}
         return self.reply(206, body[start:], headers, fault, rng)
+
+    def write_raw(self, fault: str) -> None:
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: " if fault == "drip_head" else self.server.raw)
+        while fault == "drip_head" and not self.server.closing.wait(0.02):
+            self.wfile.write(b"x")
 
     def reply(
         self,
@@ -146,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Connection", "close")
         self.end_headers()
         limit = len(body)
-        if rng is not None and fault in ("cut", "hang"):
+        if rng is not None and fault in ("cut", "hang", "drip"):
             limit = rng.randrange(len(body)) if fault == "cut" else len(body) // 2
             self.close_connection = True
         for at in range(0, limit, CHUNK):
@@ -156,7 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if fault == "hang":
             self.server.closing.wait()
-        while fault == "endless" and status == 200 and self.server.overrun < 1 << 26:
+        while fault == "drip" and limit < len(body) and not self.server.closing.wait(0.02):
+            self.wfile.write(body[limit : limit + 1])
+            limit += 1
+        while fault == "endless" and status != 206 and self.server.overrun < 1 << 26:
             self.server.overrun += self.wfile.write(bytes(1 << 16))
 
     def log_message(self, format: str, *args: object) -> None:

@@ -3,6 +3,7 @@
 FETCH_KILLS sets how often the kill test kills (8 unless told).
 """
 
+import base64
 import fcntl
 import hashlib
 import io
@@ -12,6 +13,7 @@ import random
 import re
 import shutil
 import signal
+import ssl
 import stat
 import subprocess
 import sys
@@ -24,10 +26,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from full_disk import small_disk
 from misbehaving_server import MisbehavingServer, first, seeded
 
 import asc_core
-from asc_core.corpus import tau2020, transfer
+from asc_core import progress
+from asc_core.corpus import request, tau2020, transfer
 from asc_core.corpus.config import FetchConfig
 from asc_core.corpus.tau2020 import fetch
 from asc_core.errors import UserError
@@ -93,7 +97,7 @@ def server(corpus: Corpus) -> Iterator[MisbehavingServer]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "BACKOFF", 0.005)
-    monkeypatch.setattr(transfer, "TIMEOUT", 5.0)
+    monkeypatch.setattr(request, "TIMEOUT", 5.0)
 
 
 @pytest.fixture
@@ -220,7 +224,7 @@ def test_retry_after_is_honoured(corpus: Corpus, server: MisbehavingServer, tmp_
 def test_retry_after_is_bounded(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "LONGEST_RETRY_AFTER", 0.1)
+    monkeypatch.setattr(request, "LONGEST_RETRY_AFTER", 0.1)
     server.plan, server.retry_after = first(1, "unavailable"), "86400"
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert found(tmp_path) == corpus.files
@@ -236,7 +240,7 @@ def test_endless_answer_is_cut_short(corpus: Corpus, server: MisbehavingServer, 
 def test_silent_server_is_given_up_and_resumed(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tau2020, "TIMEOUT", 0.3)
+    monkeypatch.setattr(request, "TIMEOUT", 0.3)
     server.plan = first(1, "hang", AUDIO_1)
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert server.starts(AUDIO_1) == [None, len(corpus.archives[AUDIO_1]) // 2]
@@ -278,6 +282,226 @@ def test_unreachable_servers_end_in_one_line(corpus: Corpus, tmp_path: Path, url
     with pytest.raises(UserError) as error:
         fetch(tmp_path, FetchConfig(url), manifest=corpus.manifest)
     assert_one_line(error, url, advice)
+
+
+# --- what no server may do: redirect to anywhere, send without end, keep a fetch for days
+
+
+@pytest.fixture
+def one(corpus: Corpus, tmp_path: Path) -> Path:
+    """A manifest of one archive."""
+    return write_manifest(tmp_path / "one.json", {AUDIO_1: corpus.archives[AUDIO_1]})
+
+
+def test_redirects_are_followed_and_get_no_password(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    with MisbehavingServer(corpus.archives, lambda name, n: "redirect") as mirror:
+        mirror.location = server.url
+        server.plan = first(1, "cut", AUDIO_1)
+        config = FetchConfig(mirror.url.replace("://", "://reader:s3cret@"))
+        fetch(tmp_path, config, manifest=corpus.manifest)
+    assert found(tmp_path) == corpus.files
+    assert server.starts(AUDIO_1)[1]
+    basic = "Basic " + base64.b64encode(b"reader:s3cret").decode()
+    assert {request.authorization for request in mirror.requests} == {basic}
+    assert {request.authorization for request in server.requests} == {None}
+    assert mirror.overrun < 20 << 23  # what fits into the buffers of two sockets, for each request
+
+
+def test_redirects_without_end_are_given_up(one: Path, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.plan, server.location = first(1000, "redirect"), server.url
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    assert_one_line(error, AUDIO_1, "more than 5 redirects")
+    assert server.counts[AUDIO_1] == 6
+
+
+@pytest.mark.parametrize("location", ["file:///etc", "ftp://127.0.0.1", "data:text", "javascript:x"])
+def test_redirects_to_other_schemes_are_refused(
+    one: Path, server: MisbehavingServer, tmp_path: Path, location: str
+) -> None:
+    server.plan, server.location = first(1000, "redirect"), location
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    assert_one_line(error, AUDIO_1, "redirects to")
+    assert server.counts[AUDIO_1] == 1
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """What a server needs for https on 127.0.0.1, and clients made from now on trust."""
+    pem = tmp_path / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(pem), "-out", str(tmp_path / "cert.pem")]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs openssl to make a certificate")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    return context
+
+
+def test_https_may_be_redirected_to_https_but_not_to_http(
+    corpus: Corpus, one: Path, server: MisbehavingServer, tmp_path: Path, tls: ssl.SSLContext
+) -> None:
+    with MisbehavingServer(corpus.archives, first(1, "redirect"), tls=tls) as secure:
+        secure.location = server.url
+        with pytest.raises(UserError) as error:
+            fetch(tmp_path / "tau", FetchConfig(secure.url), manifest=one)
+        assert_one_line(error, AUDIO_1, "http://127.0.0.1")
+        assert not server.requests
+        secure.counts.clear()
+        secure.location = secure.url
+        fetch(tmp_path / "tau", FetchConfig(secure.url), manifest=one)
+        assert secure.counts[AUDIO_1] == 2
+        # From http to https is better than asked for.
+        server.plan, server.location = first(1, "redirect"), secure.url
+        fetch(tmp_path / "again", FetchConfig(server.url), manifest=one)
+        assert secure.counts[AUDIO_1] == 3
+
+
+def test_pages_of_errors_are_not_read(one: Path, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.plan = first(1000, "endless_missing")
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    assert_one_line(error, AUDIO_1, "HTTP 404 Not Found")
+    assert server.overrun < 1 << 23
+
+
+@pytest.mark.parametrize("fault", ["drip", "drip_head"])
+def test_transfer_below_the_least_rate_is_cut_and_resumed(
+    corpus: Corpus, one: Path, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(request, "LEAST_RATE_SECONDS", 0.5)
+    server.plan = first(1, fault)
+    fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    first_start, second_start = server.starts(AUDIO_1)
+    assert first_start is None
+    assert (second_start or 0) >= len(corpus.archives[AUDIO_1]) // 2 if fault == "drip" else second_start is None
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("fault", ["drip", "drip_head"])
+def test_server_that_drips_for_ever_is_given_up(
+    corpus: Corpus,
+    one: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: ssl.SSLContext,
+    fault: str,
+    secure: bool,
+) -> None:
+    monkeypatch.setattr(request, "LEAST_RATE_SECONDS", 0.2)
+    with MisbehavingServer(corpus.archives, first(1000, fault), tls=tls if secure else None) as server:
+        with pytest.raises(UserError) as error:
+            fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+        assert_one_line(error, AUDIO_1, "less than 10 KB/s", "run it again to go on")
+
+
+def test_server_that_sends_a_byte_for_each_request_is_given_up(
+    one: Path, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "LEAST_RATE_SECONDS", 0.1)
+    monkeypatch.setattr(transfer, "BACKOFF", 0.1)
+    server.plan = first(1000, "raw")
+    size = json.loads(one.read_text())["archives"][0]["bytes"]
+
+    def one_byte(name: str, n: int) -> str:
+        server.raw = f"HTTP/1.1 206 X\r\nContent-Range: bytes {n}-{n}/{size}\r\nContent-Length: 1\r\n\r\nx".encode()
+        if n == 0:
+            server.raw = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\nx".encode()
+        return "raw"
+
+    server.plan = one_byte
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    assert_one_line(error, AUDIO_1, "too slow", "run it again to go on")
+    assert (tmp_path / "tau" / tau2020.WORK / f"{AUDIO_1}.part").stat().st_size > 1
+
+
+DIGITS = "9" * 5000  # more than Python makes a number of
+MONSTROUS = {
+    "range": f"206 X\r\nContent-Range: bytes {DIGITS}-{DIGITS}/{DIGITS}\r\nContent-Length: 1\r\n\r\nx",
+    "start of range": f"206 X\r\nContent-Range: bytes {DIGITS}-5/*\r\nContent-Length: 1\r\n\r\nx",
+    "negative range": "206 X\r\nContent-Range: bytes -5--3/-9\r\nContent-Length: 1\r\n\r\nx",
+    "length": f"200 OK\r\nContent-Length: {DIGITS}\r\n\r\nx",
+    "negative length": "200 OK\r\nContent-Length: -5\r\n\r\nx",
+    "two lengths": "200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nx",
+    "chunk": f"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{'F' * 5000}\r\nx",
+    "wait": f"503 X\r\nRetry-After: {DIGITS}\r\nContent-Length: 0\r\n\r\n",
+    "negative wait": f"503 X\r\nRetry-After: -{DIGITS}\r\nContent-Length: 0\r\n\r\n",
+    "wait until": f"503 X\r\nRetry-After: Mon, 01 Jan {DIGITS} 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n",
+    "wait until zone": f"503 X\r\nRetry-After: Mon, 01 Jan 2020 00:00:00 +{DIGITS}\r\nContent-Length: 0\r\n\r\n",
+    "wait until the year 1": "503 X\r\nRetry-After: Mon, 01 Jan 0001 00:00:00 -0000\r\nContent-Length: 0\r\n\r\n",
+    "status": f"{DIGITS} X\r\n\r\n",
+    "reason": f"503 {'x' * 90_000}\r\nContent-Length: 0\r\n\r\n",
+    "header": f"200 OK\r\nX-Long: {'x' * 1_000_000}\r\n\r\n",
+    "headers": "200 OK\r\n" + 10_000 * "X-Many: xxxxxxxxxxxxxxxxxxxxxxxx\r\n" + "\r\n",
+    "endless continuation": 10_000 * "100 Continue\r\n\r\nHTTP/1.1 ",
+    "cookie": f"503 X\r\nSet-Cookie: a=b; expires=Mon, 01 Jan {DIGITS} 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n",
+    "escapes": "200 OK\r\nContent-Length: \x1b[31m7\x1b[0m\r\n\r\nx",
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("monster", MONSTROUS)
+def test_monstrous_answers_are_that_mirror_s_fault(
+    one: Path, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], monster: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(request, "LONGEST_RETRY_AFTER", 0.01)
+    server.plan, server.raw = first(1000, "raw"), f"HTTP/1.1 {MONSTROUS[monster]}".encode()
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    assert_one_line(error, AUDIO_1, server.url, "run it again to go on")
+    shown = [str(error.value), *capsys.readouterr().err.splitlines()]
+    assert all(len(line) < 600 and line.isprintable() for line in shown)
+    server.plan = lambda name, n: None
+    fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+
+
+@pytest.mark.parametrize("location", ["http://" + "a" * 300 + ".b", "http://....", "http://xn--00000000000", "http:x"])
+def test_redirects_to_no_address_end_in_one_line(
+    one: Path, server: MisbehavingServer, tmp_path: Path, location: str
+) -> None:
+    server.plan, server.location = first(1000, "redirect"), location
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
+    assert_one_line(error, AUDIO_1, server.url)
+
+
+@pytest.mark.parametrize("fault", ["missing", "unavailable", "wrong_content", "redirect", "page", "unreachable"])
+def test_passwords_are_not_shown(
+    one: Path, server: MisbehavingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    server.plan, server.location = first(1000, fault), server.url
+    url = "http://127.0.0.1:1/files" if fault == "unreachable" else server.url
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(url.replace("://", "://reader:s3cret@")), manifest=one)
+    assert_one_line(error, AUDIO_1, url)
+    shown = str(error.value) + capsys.readouterr().err
+    assert "s3cret" not in shown and "reader" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://mirror.org:8080/a@b/files", "https://mirror.org:8080/a@b/files"),
+        ("https://mirror.org/files?at=a@b", "https://mirror.org/files?at=a@b"),
+        ("http://[::1]:80/files", "http://[::1]:80/files"),
+        ("no-scheme/files", "no-scheme/files"),
+        ("http://me:s3cret@mirror.org/files", "http://mirror.org/files"),
+        ("http://me@mirror.org", "http://mirror.org"),
+        ("http://me:s3@cret@mirror.org/files", "http://mirror.org/files"),
+        ("http://me:s3/cr@et@mirror.org/files", "http://mirror.org/files"),
+        ("http://me:s3#cret@mirror.org/files", "http://mirror.org/files"),
+        ("me:s3cret@mirror.org/files", "mirror.org/files"),
+        ("s3://me:s3cret@bucket", "s3://bucket"),
+    ],
+)
+def test_address_without_credentials(url: str, shown: str) -> None:
+    assert request.without_credentials(url) == shown
 
 
 @pytest.mark.parametrize("connections", [1, 4])
@@ -331,28 +555,38 @@ def test_space_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         fetch(tmp_path, config)
 
 
-def test_full_disk_ends_in_one_line(
+def test_full_disk_ends_in_one_line_and_the_next_run_goes_on(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(source: object, target: object) -> None:
-        raise OSError(28, "No space left on device", str(target))
+    monkeypatch.setattr(tau2020, "EXPANSION", 0.0)
+    with small_disk(tmp_path / "disk", 1) as disk:
+        filler = disk / "filler"
+        filler.write_bytes(bytes(400_000))
+        folder = disk / "tau"
+        with pytest.raises(UserError) as error:
+            fetch(folder, FetchConfig(server.url), manifest=corpus.manifest)
+        assert_one_line(error, str(folder), "No space left")
+        visible = {path: content for path, content in found(folder).items() if not path.startswith(".")}
+        assert visible.items() <= corpus.files.items()
+        assert not list(folder.rglob("member")) and not list(folder.rglob("*.json.*"))
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
+        fetch(folder, FetchConfig(server.url), manifest=corpus.manifest)
+        assert found(folder) == corpus.files
 
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(UserError) as error:
-        fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
-    assert_one_line(error, str(tmp_path), "No space left")
+
+def test_read_only_folder_ends_in_one_line(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1, "ro") as disk, pytest.raises(UserError) as error:
+        fetch(disk / "tau", FetchConfig(server.url), manifest=corpus.manifest)
+    assert_one_line(error, str(tmp_path / "disk" / "tau"), "Read-only file system")
+    assert not server.requests
 
 
-@pytest.mark.parametrize(
-    "config, message",
-    [
-        (FetchConfig(connections=0), "connections is 0"),
-        (FetchConfig(archives="/no/such/folder"), "/no/such/folder: no such folder"),
-    ],
-)
-def test_bad_parameters(corpus: Corpus, tmp_path: Path, config: FetchConfig, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        fetch(tmp_path, config, manifest=corpus.manifest)
+def test_bad_parameters(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="connections: "):
+        FetchConfig(connections=0)
+    with pytest.raises(UserError, match="/no/such/folder: no such folder"):
+        fetch(tmp_path, FetchConfig(archives="/no/such/folder"), manifest=corpus.manifest)
 
 
 def test_damaged_record_of_what_is_in_place(corpus: Corpus, tmp_path: Path) -> None:
@@ -382,7 +616,7 @@ def test_progress_shows_rate_and_time_left(
             return terminal
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr(transfer, "LINE_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     server.delay = 0.002
@@ -411,7 +645,8 @@ CHILD = """
 import os, signal, sys, time
 from pathlib import Path
 import httpx, rich
-from asc_core.corpus import tau2020, transfer
+from asc_core import progress
+from asc_core.corpus import request, tau2020, transfer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
 url, folder, manifest, slowness = sys.argv[1:]
 replace = os.replace
@@ -585,6 +820,53 @@ def test_harmful_members_are_refused(tmp_path: Path, harm: str) -> None:
     assert (folder / "meta.csv").read_bytes() == b"the real one"
     assert not (folder / tau2020.WORK / "member").exists()
     assert archives_in_place(folder) == {META}
+
+
+@pytest.mark.parametrize("link", ["audio", "evaluation_setup", ".fetch", "archives"])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_nothing_is_written_through_a_link_to_a_folder(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, link: str, dangling: bool
+) -> None:
+    folder, elsewhere = tmp_path / "tau", tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / link).symlink_to(elsewhere)
+    if not dangling:
+        elsewhere.mkdir()
+    with pytest.raises(UserError) as error:
+        fetch(folder, FetchConfig(server.url, keep_archives=True, connections=1), manifest=corpus.manifest)
+    assert_one_line(error, str(folder / link), "is a link")
+    assert not elsewhere.exists() if dangling else not list(elsewhere.iterdir())
+    (folder / link).unlink()
+    fetch(folder, FetchConfig(server.url), manifest=corpus.manifest)
+    assert {path for path in corpus.files if (folder / path).read_bytes() == corpus.files[path]} == set(corpus.files)
+    assert server.counts[META if link == "evaluation_setup" else AUDIO_1] == 1, "an archive was fetched again"
+
+
+@pytest.mark.parametrize("link", ["audio/park-oslo-1-0-a.wav", "meta.csv", ".fetch.json"])
+def test_links_in_place_of_files_are_replaced(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, link: str
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("{}")
+    (tmp_path / "tau" / link).parent.mkdir(parents=True)
+    (tmp_path / "tau" / link).symlink_to(mine)
+    fetch(tmp_path / "tau", FetchConfig(server.url), manifest=corpus.manifest)
+    assert mine.read_text() == "{}" and not (tmp_path / "tau" / link).is_symlink()
+    assert found(tmp_path / "tau") == corpus.files
+
+
+@pytest.mark.parametrize("link", ["lock", "member", f"{AUDIO_1}.part", AUDIO_1])
+def test_links_among_what_is_on_its_way_are_refused(
+    corpus: Corpus, server: MisbehavingServer, tmp_path: Path, link: str
+) -> None:
+    mine, work = tmp_path / "mine", tmp_path / "tau" / tau2020.WORK
+    mine.write_text("years of work")
+    work.mkdir(parents=True)
+    (work / link).symlink_to(mine)
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path / "tau", FetchConfig(server.url), manifest=corpus.manifest)
+    assert_one_line(error, str(work / link), "is a link")
+    assert mine.read_text() == "years of work"
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", zipped({"a": b""}, top="elsewhere/"), zipped({"a": b""})[:-9]])

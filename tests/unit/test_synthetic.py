@@ -232,7 +232,10 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(few_scenes, tmp_path):
 
 
 def test_a_full_disk_is_one_line_of_a_worker_too(tmp_path):
-    with small_disk(tmp_path / "disk", 1) as disk, pytest.raises(UserError, match="^[^\n]*No space left on device.$"):
+    with (
+        small_disk(tmp_path / "disk", 1) as disk,
+        pytest.raises(UserError, match=r"^\S+: cannot be written \(No space left on device\)$"),
+    ):
         render(disk / "tau", TINY, workers=2)
 
 
