@@ -6,7 +6,7 @@ any address of this machine that the page names. Prefect itself answers all of t
 - of another origin: a browser names it in the header Origin of whatever can change something, and of each websocket;
 - for another host: a page can have its own name lead to this machine (DNS rebinding), and is then of its origin.
 
-Behind it stand Prefect's own settings, in prefect.toml and compose.yaml: no origin may read its answers, and what
+Behind it stand Prefect's own settings, in prefect.toml: no origin may read its answers, and what
 changes something carries a token that was read first. A password would keep out other users of this machine as well.
 There is none, as every terminal in which `prefect deployment run` is typed would have to be told it.
 
