@@ -6,12 +6,14 @@ MLflow is imported in here alone, because its settings have to be made before.
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asc_core import UserError
+from asc_core.text import printable
 from pipeline.addresses import without_credentials
 from pipeline.runtime.journal import JOURNALS
 
@@ -68,7 +70,7 @@ def connect() -> "MlflowClient":
     from mlflow.store.db import utils
 
     for name in NOISY:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told here
     utils.MAX_RETRY_COUNT = 1  # a database that is not there would be tried for 100 s
     with _telling():
         client = MlflowClient()
@@ -103,8 +105,9 @@ def one_line(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed"
     told = without_credentials(str(error).replace(address(), shown_address()))
-    lines = [line for line in told.splitlines() if line.strip()]
-    text = lines[0].strip() if lines else type(error).__name__
+    lines = [line.strip() for line in told.splitlines() if line.strip()] or [type(error).__name__]
+    # SQLAlchemy may say first what it was about to do.
+    text = printable(next((line for line in lines if re.match(r"\(\w+\.\w+\) ", line)), lines[0]))
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from asc_core.text import printable
+
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what databases take
 
 
@@ -90,4 +92,4 @@ def parse(line: bytes) -> AnyEvent:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         text = ": ".join([".".join(str(key) for key in first["loc"][1:]), first["msg"]]).removeprefix(": ")
-        raise ValueError("".join(sign if sign.isprintable() else "?" for sign in text[:200])) from None
+        raise ValueError(printable(text[:200])) from None

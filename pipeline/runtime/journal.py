@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asc_core import UserError
-from asc_core.files import replacing
+from asc_core.files import replacing, writing
 from pipeline.addresses import without_credentials
 from pipeline.runtime.events import Artifact, End, Event, Metrics, Model, Start, Tags
 from pipeline.runtime.processes import dvc
@@ -56,18 +56,19 @@ class Journal:
     A disk that takes no report costs that report, and a line on standard error, but never the work.
 
     Raises:
-        UserError: ASC_EXECUTION is not the name of a folder.
-        OSError: no journal can be begun.
+        UserError: ASC_EXECUTION is not the name of a folder, or no journal can be begun there.
     """
 
     def __init__(self, stage: str, seed: int | None, params: dict[str, Any]) -> None:
         self.folder = JOURNALS / execution()
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / f"{stage.replace('/', '_')}-{uuid.uuid4().hex[:8]}.jsonl"
         tags = {"stage": stage.split("@")[0], "git.commit": git("rev-parse", "HEAD"), "dvc.features": features_hash()}
         if seed is not None:
             tags["seed"] = str(seed)
-        self._append(Start(name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params)))
+        start = Start(name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params))
+        with writing(self.path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._append(start)
 
     def metrics(self, values: dict[str, Any], step: int = 0, *, summary: bool = False) -> None:
         """Numbers, nested mappings joined by dots; `summary` puts them on the execution's own run."""
@@ -87,9 +88,10 @@ class Journal:
         """A model to register: its files by the names that they have in it, kept as they are now, and what is known.
 
         Raises:
-            OSError: they cannot be kept, and no later run of the stage would try again.
+            UserError: they cannot be kept, and no later run of the stage would try again.
         """
-        self._append(Model(path=str(self._keep(files)), facts=facts))
+        with writing(self.folder):
+            self._append(Model(path=str(self._keep(files)), facts=facts))
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"], message: str = "") -> None:
         """The last line: how the stage ended, and why."""

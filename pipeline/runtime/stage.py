@@ -5,13 +5,11 @@ with `run(function)`.
 """
 
 import argparse
-import errno
 import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from asc_core import UserError
@@ -20,8 +18,6 @@ from pipeline.addresses import without_credentials
 from pipeline.runtime import torchrun as sharing
 from pipeline.runtime.journal import Journal, SilentJournal
 from pipeline.runtime.processes import dvc, end_children, watch
-
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # full, or not to be written
 
 
 def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool = False) -> None:
@@ -51,7 +47,7 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         if experiment:
             described["tracking"]["experiment"] = experiment
         journal = SilentJournal() if sharing.HELPER else Journal(name, arguments.get("seed"), described)
-    except (UserError, OSError) as error:
+    except UserError as error:
         raise SystemExit(_tell(name, error)) from None
     try:
         work(settings, journal, **arguments)
@@ -60,24 +56,18 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         end_children()
         raise SystemExit(130) from None
     except BaseException as error:
-        journal.end("FAILED", _reason(error) or f"{type(error).__name__}: {error}")
+        told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        journal.end("FAILED", told)
         journal.send(wait=True)
-        if _reason(error):
+        if isinstance(error, UserError):
             raise SystemExit(_tell(name, error)) from None
         raise
     journal.end("FINISHED")
     journal.send(wait=name == "gate")
 
 
-def _reason(error: BaseException) -> str | None:
-    """What the user can mend, in one line: a mistake, or a disk that is full or may not be written; else None."""
-    if isinstance(error, OSError) and error.errno in DISK:
-        return f"{error.filename or Path.cwd()}: {error.strerror}"
-    return str(error) if isinstance(error, UserError) else None
-
-
-def _tell(name: str, error: BaseException) -> int:
+def _tell(name: str, error: UserError) -> int:
     if sharing.HELPER:
         return 0  # the first process makes the same mistake and tells it, unless this one ends it by ending badly
-    print(f"{name}: error: {without_credentials(_reason(error) or str(error))}", file=sys.stderr, flush=True)
+    print(f"{name}: error: {without_credentials(str(error))}", file=sys.stderr, flush=True)
     return 1
