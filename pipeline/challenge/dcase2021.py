@@ -190,6 +190,7 @@ def meta_of(
         "weight quantization": True,
         "knowledge distillation": any(stage.distil for stage in stages),
     }
+    name = description["network"]["name"]
     own = {key: getattr(told, key) for key in Submission.model_fields}
     return Meta(
         submission=Submission(**own),
@@ -199,7 +200,7 @@ def meta_of(
                 acoustic_features="log-mel energies",
                 embeddings=None,
                 data_augmentation=_named(augmentation),
-                machine_learning_method=METHODS[description["network"]["name"]] + (", ensemble" if many else ""),
+                machine_learning_method=METHODS.get(name, name) + (", ensemble" if many else ""),
                 ensemble_method_subsystem_count=len(sizes) if many else None,
                 decision_making="average" if many else None,
                 external_data_usage=told.external_data_usage,

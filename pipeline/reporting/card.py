@@ -67,7 +67,7 @@ def model_card(facts: Facts) -> str:
         UserError: the package cannot be read.
     """
     network, description = package.read(facts.package)
-    rows = account(network)
+    rows, size = account(network), facts.over_seeds["size"]
     return "\n".join(
         [
             "# Model card: asc",
@@ -83,7 +83,9 @@ def model_card(facts: Facts) -> str:
             _results(facts),
             "## Size",
             "",
-            "Counted are non-zero entries times the bytes of the type they are stored in.",
+            "Counted are non-zero entries times the bytes of the type they are stored in. One clip takes "
+            f"{size['macs']:,} multiply-accumulates; as the organisers count from 2022 on, biases and normalisations "
+            f"included, {size['macs_torchinfo']:,}.",
             "",
             _sizes(rows),
             _limits(rows, facts.checks),

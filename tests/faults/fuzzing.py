@@ -20,6 +20,7 @@ from typing import Any
 from asc_core.errors import UserError
 
 ALL = "ASC_FUZZ" in os.environ
+TIMEOUT = 0 if ALL else 600  # seconds of a whole test; 0: none
 HANGS = 60  # seconds after which an input is said to hang, far above what any takes
 NUMBERS = [
     0, -1, 1, 2, 3, 1e-300, 0.5, 33, 1000, 1e5, 1e9, 2**31, 2**63, 2**64, 10**30, 1e308,

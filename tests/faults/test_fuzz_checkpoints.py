@@ -74,6 +74,7 @@ def use_checkpoint(path: Path) -> None:
     assert network(torch.zeros(1, 1, 64, 64)).isfinite().all()
 
 
+@pytest.mark.timeout(fuzzing.TIMEOUT)
 def test_no_checkpoint_does_harm(folder):
     count = 1000 if fuzzing.ALL else 100
     result = fuzzing.fuzz(count, folder, make_checkpoint, use_checkpoint)

@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 from asc_core.compression import package
 from asc_core.deploy.info import describe
 from asc_core.deploy.predictor import Engine, Predictor
+from asc_core.errors import UserError
 from asc_core.models.config import NetworkConfig
 
 NETWORKS = [
@@ -88,9 +89,14 @@ def use_package(path: Path) -> None:
     describe(path)
     predictor = Predictor(path, Engine.torch)
     samples = np.random.default_rng(0).normal(0, 0.1, predictor.frontend.config.sample_rate).astype(np.float32)
-    predictor.probabilities(predictor.frontend(samples))
+    try:
+        answer = predictor.probabilities(predictor.frontend(samples))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    assert np.isfinite(answer).all()
 
 
+@pytest.mark.timeout(fuzzing.TIMEOUT)
 def test_no_package_does_harm(folder):
     count = 5000 if fuzzing.ALL else 200
     result = fuzzing.fuzz(count, folder, make_package, use_package)

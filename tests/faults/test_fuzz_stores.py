@@ -78,6 +78,7 @@ def use_store(path: Path) -> None:
         store.batch(store.rows(split))
 
 
+@pytest.mark.timeout(fuzzing.TIMEOUT)
 def test_no_store_does_harm(folder):
     count = 1000 if fuzzing.ALL else 100
     result = fuzzing.fuzz(count, folder, make_store, use_store)

@@ -29,7 +29,7 @@ from asc_core.features.log_mel import LogMel, fit_length
 from flows.engine.stages import end_trees
 from pipeline.release import registry, sync
 from pipeline.release.shipped import bundle
-from pipeline.reporting.card import model_card
+from pipeline.reporting.card import Facts, model_card
 from pipeline.reporting.tables import median_seed
 from pipeline.runtime.journal import Journal
 
@@ -83,16 +83,17 @@ def test_the_seed_that_ships_is_the_one_in_the_middle():
 
 
 def card(folder: Path, source: str, checks: list[dict]) -> str:
-    return model_card(
-        folder / "models/0/quantized.asc",
-        0,
-        {0: read(folder, "seeds/0.json")["quantized"]},
-        read(folder, "summary.json")["quantized"],
-        source,
-        json.loads((folder / "data/corpus.json").read_text()),
-        read(folder, "validation.json"),
-        checks,
+    facts = Facts(
+        package=folder / "models/0/quantized.asc",
+        seed=0,
+        seeds={0: read(folder, "seeds/0.json")["quantized"]},
+        over_seeds=read(folder, "summary.json")["quantized"],
+        source=source,
+        corpus=json.loads((folder / "data/corpus.json").read_text()),
+        validation=read(folder, "validation.json"),
+        checks=checks,
     )
+    return model_card(facts)
 
 
 def test_the_card_has_what_was_measured_and_counted(finished):
@@ -104,6 +105,7 @@ def test_the_card_has_what_was_measured_and_counted(finished):
     assert f"| all |  | {size['parameters']:,} | {size['nonzero_parameters']:,} | {size['counted_bytes']:,} |" in text
     for limit in ("131,072", "128,000", "10,240"):
         assert f"| {size['counted_bytes']:,} | at most {limit} | kept |" in text
+    assert f"{size['macs']:,} multiply-accumulates" in text and f"{size['macs_torchinfo']:,}." in text
     assert "never heard: s4, s5, s6." in text
     assert "Tampere" not in text
 
