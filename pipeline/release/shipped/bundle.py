@@ -13,11 +13,9 @@ from asc_core.files import digest
 
 PACKAGE, CARD, SERVED = "quantized.asc", "model_card.md", "served.py"  # their names in a model
 LIBRARY = Path(asc_core.__file__).parent
-# What served.py imports of the library, directly or not; a test holds this to the real imports.
-SHIPPED = (
-    "__init__.py", "config.py", "cores.py", "errors.py", "files.py", "progress.py",
-    "features", "models", "compression", "deploy",
-)  # fmt: skip
+# What served.py imports of the library, beside the modules at its top; a test holds this to the real imports.
+PACKAGES = ("features", "models", "compression", "deploy")
+COMMANDS = "cli.py"
 # What a serving environment needs beside MLflow, in the versions that made the model.
 REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "librosa", "soxr", "safetensors")
 
@@ -29,13 +27,14 @@ def contents(package: Path, card: Path) -> dict[str, Path]:
 
 def code() -> dict[str, Path]:
     """The source files that are shipped: served.py and, under `asc_core/`, the library's part."""
-    library = [file for part in SHIPPED for file in _sources(LIBRARY / part)]
+    library = [path for path in sorted(LIBRARY.glob("*.py")) if path.name != COMMANDS]
+    library += [path for package in PACKAGES for path in _sources(LIBRARY / package)]
     names = {f"{LIBRARY.name}/{file.relative_to(LIBRARY).as_posix()}": file for file in library}
     return {SERVED: Path(__file__).with_name(SERVED), **names}
 
 
-def _sources(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+def _sources(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))  # and no caches
 
 
 def missing(folder: Path) -> list[str]:
