@@ -1,9 +1,13 @@
-"""The whole pipeline as the Prefect flow `asc` (deployment `full`): `python -m flows.full` runs it without a server."""
+"""The whole pipeline as the Prefect flow `asc` (deployment `full`): `asc run`, or `python -m flows.full`."""
 
+from typing import Annotated, get_args
+
+import typer
 from prefect import flow
 from prefect.futures import PrefectFuture
 
 from asc_core import UserError
+from asc_core.cli import run
 from flows.engine import remote as elsewhere
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
@@ -89,9 +93,23 @@ def train(execution: Execution, seed: int, *, pull: bool = False) -> list[Prefec
     return futures
 
 
+def main(
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as `asc configure` takes them.")] = None,
+    profile: Annotated[str | None, typer.Option(help="As for `asc configure`; else params.yaml as it is.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several; else those of params.yaml.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="A stage to run although nothing changed.")] = None,
+    parallel: Annotated[int | None, typer.Option(help="Trainings at once; else one a core.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Cores for each; else its share of them.", min=1)] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="Have workers of asc/seed train the seeds.")] = False,
+) -> None:
+    """Run the pipeline from the corpus to the gate, seeds side by side; a server is not needed."""
+    known = get_args(StageName)
+    if unknown := sorted({*(force or [])} - {*known}):
+        raise UserError(f"--force: no stage {unknown[0]}, known are {', '.join(known)}")
+    forced = [name for name in known if name in (force or [])]
+    with reachable():
+        asc(seed or None, profile, overrides or None, forced or None, parallel, threads, remote=remote)
+
+
 if __name__ == "__main__":
-    try:
-        with reachable():
-            asc()
-    except (StageFailed, UserError) as error:
-        raise SystemExit(f"asc: error: {error}") from None
+    run(main, "asc")

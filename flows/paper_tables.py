@@ -1,11 +1,14 @@
-"""The tables of the publications as a Prefect flow (deployment `asc/paper-tables`): `python -m flows.paper_tables`."""
+"""The tables of the publications as a Prefect flow (deployment `asc/paper-tables`): `asc paper`, or
+`python -m flows.paper_tables`."""
 
+from typing import Annotated
+
+import typer
 from prefect import flow
 
-from asc_core import UserError
+from asc_core.cli import run
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number
-from flows.engine.stages import StageFailed
 from flows.full import prepare
 from flows.servers.prefect import reachable
 from pipeline import params
@@ -66,9 +69,16 @@ def paper_tables(
         execution.publish("paper-tables", text, "Measured and published figures")
 
 
+def main(
+    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several; else those of paper.yaml.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="A system; repeat it. Else those of paper.yaml.")] = None,
+    parallel: Annotated[int | None, typer.Option(help="Trainings at once; else one a core.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Cores for each; else its share of them.", min=1)] = None,
+) -> None:
+    """Train and measure every row of the publications' tables, then make the tables and the figure."""
+    with reachable():
+        paper_tables(seed or None, row or None, parallel, threads)
+
+
 if __name__ == "__main__":
-    try:
-        with reachable():
-            paper_tables()
-    except (StageFailed, UserError) as error:
-        raise SystemExit(f"paper-tables: error: {error}") from None
+    run(main, "paper-tables")

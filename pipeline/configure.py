@@ -1,12 +1,12 @@
-"""Write params.yaml from a profile: `python -m pipeline.configure PROFILE [key=value ...]`."""
+"""Write params.yaml from a profile: `asc configure PROFILE [key=value ...]`, or `python -m pipeline.configure`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asc_core import UserError
+from asc_core.cli import run
 from asc_core.files import replacing
 from pipeline.params import PARAMS, Params, Section, check
 
@@ -66,13 +66,9 @@ def main(
     ] = None,
 ) -> None:
     """Write params.yaml from a profile and overrides; `dvc repro` then does the rest."""
-    try:
-        configure(profile, overrides or [])
-    except UserError as error:
-        print(f"configure: error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+    configure(profile, overrides or [])
     print(f"{PARAMS} is {' '.join([profile, *(overrides or [])])}")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, "configure")

@@ -11,17 +11,20 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asc_core.compression.quantize import Affine
+from asc_core.deploy.graph import METADATA
 from asc_core.features.frontend import features_of
 from asc_core.models.norm import FixedPCEN, ResidualNorm
 
-METADATA = "asc"
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto
+
 OPSET = 17  # nothing here needs a later one, and every ONNX Runtime since 1.12 reads it
 
 
@@ -58,8 +61,32 @@ def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
+    _fold_pads(model.graph)
     model.metadata_props.add(key=METADATA, value=json.dumps(description))
     return model.SerializeToString()
+
+
+def _fold_pads(graph: "GraphProto") -> None:
+    """Put the numbers of paddings in place of what the exporter computes them by, so that all sizes are known."""
+    from onnx import helper, numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    makers = {output: node for node in graph.node for output in node.output}
+
+    def before(name: str) -> list["NodeProto"]:
+        """The nodes that compute a tensor from nothing, in order."""
+        node = makers[name]
+        return [*(each for given in node.input if given for each in before(given)), node]
+
+    for pad in [node for node in graph.node if node.op_type == "Pad"]:
+        nodes = list({each.output[0]: each for each in before(pad.input[1])}.values())
+        part = helper.make_graph(nodes, "pads", [], [helper.make_tensor_value_info(pad.input[1], 7, None)])
+        (pads,) = ReferenceEvaluator(part, opsets={"": OPSET}).run(None, {})
+        pad.input[1] = f"{pad.name}/pads"
+        graph.initializer.append(numpy_helper.from_array(np.asarray(pads), pad.input[1]))
+        for node in reversed(nodes):
+            if not any(node.output[0] in each.input for each in graph.node):
+                graph.node.remove(node)
 
 
 def to_int8(model: bytes, clips: Iterable[np.ndarray]) -> bytes:

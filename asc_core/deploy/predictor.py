@@ -1,14 +1,13 @@
 """A trained model that is ready to hear: with ONNX Runtime where it is installed, else with torch."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asc_core.errors import UserError
+from asc_core.errors import UserError, reason
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,35 +40,47 @@ class Predictor:
     def __init__(self, path: Path, engine: Engine = Engine.auto, threads: int = 1) -> None:
         from asc_core.features.frontend import Frontend
 
+        self.path = path
         self._logits, description = load(path, engine, threads)
         try:
-            self.labels = [str(label) for label in description["labels"]]
+            self.labels: list[str] = description["labels"]
             self.frontend = Frontend(description)
-        except (UserError, LookupError, TypeError) as error:
+        except UserError as error:
             raise UserError(f"{path}: not a usable model: {error}") from None
 
     def __call__(self, path: Path) -> np.ndarray:
-        """The probabilities for a sound file.
+        """The probabilities for a sound file, in memory that does not grow with its length.
 
         Raises:
-            UserError: the file cannot be decoded, or holds no sample or a non-finite one.
+            UserError: the file cannot be decoded to its end, or holds no sample or an unusable one, or the model's
+                answer to it is not finite.
         """
-        return self.probabilities(self.frontend.read(path))
+        return self.probabilities(self.frontend.windows(path), str(path))
 
-    def probabilities(self, windows: np.ndarray) -> np.ndarray:
-        """The softmax of the mean of the logits of windows (windows, 1, mel, frame), as the front end makes them.
+    def probabilities(self, windows: Iterable[np.ndarray], sound: str = "the sound") -> np.ndarray:
+        """The softmax of the mean of the logits of windows (1, mel, frame), as the front end makes them.
+
+        Args:
+            windows: one at least.
+            sound: what an error calls them.
 
         Raises:
-            UserError: the network answers with what is no finite number.
+            UserError: the model's answer is not a finite number for each label.
         """
-        logits = np.stack([self._logits(window[None])[0] for window in windows]).mean(axis=0, dtype=np.float64)
-        if not np.isfinite(logits).all():
-            raise UserError("the network's answer is no finite number: its weights may be damaged")
-        return softmax(logits)
+        total, count = np.zeros(len(self.labels)), 0
+        for window in windows:
+            logits = self._logits(window[None])
+            if logits.shape != (1, len(self.labels)):
+                raise UserError(f"{self.path}: its answer has the shape {logits.shape}, not one number for each label")
+            total += logits[0]
+            count += 1
+        if not np.isfinite(total).all():
+            raise UserError(f"{sound}: the answer of {self.path} is no finite number: its weights may be damaged")
+        return softmax(total / count)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (labels,) from logits (labels,)."""
+    """Probabilities (labels,) from finite logits (labels,)."""
     odds = np.exp(logits - logits.max())
     return odds / odds.sum()
 
@@ -83,8 +94,11 @@ def load(path: Path, engine: Engine, threads: int) -> tuple[Logits, dict[str, An
     if path.suffix == ".onnx":
         if engine is Engine.torch:
             raise UserError(f"{path}: torch computes packages, not ONNX graphs; use another engine")
+        from asc_core.deploy import graph
+
         try:
-            return in_onnx_runtime(path, _read_bytes(path), threads)
+            content, description = graph.read(path)
+            return in_onnx_runtime(path, content, threads), description
         except ModuleNotFoundError as error:
             raise UserError(f"{path}: {error.name} is not installed; install it, or use the package") from None
     from asc_core.compression import package
@@ -92,7 +106,7 @@ def load(path: Path, engine: Engine, threads: int) -> tuple[Logits, dict[str, An
     network, description = package.read(path)
     if engine is not Engine.torch:
         try:
-            return in_onnx_runtime(path, exported(path, network, description), threads)
+            return in_onnx_runtime(path, exported(path, network, description), threads), description
         except ModuleNotFoundError as error:
             if engine is Engine.onnx:
                 raise UserError(f"engine onnx: {error.name} is not installed; install it, or use torch") from None
@@ -116,6 +130,36 @@ def exported(path: Path, network: "nn.Module", description: dict[str, Any]) -> b
         raise UserError(f"{path}: not a usable model: {error}") from None
 
 
+def in_onnx_runtime(path: Path, content: bytes, threads: int) -> Logits:
+    """The function that an ONNX graph is; `path` is what errors name.
+
+    Raises:
+        UserError: ONNX Runtime cannot compute it.
+        ModuleNotFoundError: ONNX Runtime is not installed.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what is wrong is told below
+
+    def told(error: Exception) -> UserError:
+        return UserError(f"{path}: ONNX Runtime cannot compute it ({reason(error)})")
+
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # what ONNX Runtime raises has no base of its own
+        raise told(error) from None
+
+    def logits(features: np.ndarray) -> np.ndarray:
+        try:
+            return session.run(["logits"], {"features": features})[0]
+        except Exception as error:
+            raise told(error) from None
+
+    return logits
+
+
 def _in_torch(network: "nn.Module") -> Logits:
     import torch
 
@@ -124,31 +168,3 @@ def _in_torch(network: "nn.Module") -> Logits:
             return network(torch.from_numpy(features)).numpy()
 
     return logits
-
-
-def in_onnx_runtime(path: Path, graph: bytes, threads: int) -> tuple[Logits, dict[str, Any]]:
-    """The function that an ONNX graph is, and its description; `path` is what errors name.
-
-    Raises:
-        UserError: it is not a graph of this library.
-        ModuleNotFoundError: ONNX Runtime is not installed.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        description = json.loads(session.get_modelmeta().custom_metadata_map["asc"])
-    except Exception as error:  # what ONNX Runtime raises has no base of its own
-        reason = "nothing says what it was trained on" if isinstance(error, LookupError) else str(error).splitlines()[0]
-        raise UserError(f"{path}: not a graph that `asc export` has written ({reason})") from None
-    return lambda features: session.run(["logits"], {"features": features})[0], description
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None

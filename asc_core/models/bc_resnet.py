@@ -166,6 +166,7 @@ class BCResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)  # (batch, 2.5c, frequency / 8, time)
-        missing = max(0, self.HEAD - x.shape[2])
-        x = self.head(functional.pad(x, (0, 0, missing // 2, missing - missing // 2)))  # (batch, 4c, f / 8 - 4, time)
+        if (missing := int(self.HEAD - x.shape[2])) > 0:  # int: an exporter would have it computed for each clip
+            x = functional.pad(x, (0, 0, missing // 2, missing - missing // 2))
+        x = self.head(x)  # (batch, 4c, f / 8 - 4, time)
         return self.classifier(x.mean(dim=(2, 3), keepdim=True)).flatten(1)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from asc_core import UserError
 from pipeline.addresses import without_credentials
 from pipeline.runtime.processes import alive
 
@@ -36,7 +37,7 @@ LIMITS: dict[str, float] = {
 _running: set[int] = set()
 
 
-class StageFailed(Exception):
+class StageFailed(UserError):
     """A stage ended badly; the text is the line in which it said why."""
 
 

@@ -1,6 +1,6 @@
 """The submission package of the challenge (DCASE 2021 Task 1A).
 
-    python -m pipeline.challenge.dcase2021 ABOUT.yaml [--seed N ...]
+    asc submit ABOUT.yaml [--seed N ...]            (or python -m pipeline.challenge.dcase2021)
 
 ABOUT.yaml says what no program knows:
 
@@ -22,7 +22,6 @@ both; the technical report goes with them by hand. Several seeds are an ensemble
 """
 
 import math
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +35,7 @@ import yaml
 from torch import Tensor, nn
 
 from asc_core import UserError
+from asc_core.cli import run
 from asc_core.compression import package
 from asc_core.compression.rules import LIMIT
 from asc_core.compression.size import totals
@@ -244,13 +244,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the three files.")] = FOLDER,
 ) -> None:
     """Write the challenge's submission package of the quantised networks."""
-    try:
-        settings = params.load()
-        print(submit(about, seed or settings.seeds[:1], out, settings))
-    except UserError as error:
-        print(f"submit: error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+    settings = params.load()
+    print(submit(about, seed or settings.seeds[:1], out, settings))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, "submit")

@@ -1,16 +1,17 @@
-"""Measure a model package on the test split of the configured corpus: `python -m pipeline.release.measure PACKAGE`.
+"""Measure a model package on the test split of the configured corpus: `asc measure PACKAGE`, or
+`python -m pipeline.release.measure`.
 
 No stage of DVC: the package may come from anywhere. The result is JSON on standard output.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asc_core import UserError
+from asc_core.cli import run
 
 
 def measured(path: Path) -> dict[str, Any]:
@@ -39,13 +40,8 @@ def measured(path: Path) -> dict[str, Any]:
 
 def main(package: Annotated[Path, typer.Argument(help="A file that the stage quantize has made.")]) -> None:
     """Measure a model package on the test split of the configured corpus."""
-    try:
-        result = measured(package)
-    except UserError as error:
-        print(f"measure: error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    print(json.dumps(result))
+    print(json.dumps(measured(package)))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main, "measure")

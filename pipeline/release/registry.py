@@ -1,4 +1,6 @@
-"""The registered model `asc` in MLflow: `python -m pipeline.release.registry show | promote VERSION | rollback`.
+"""The registered model `asc` in MLflow: its versions, and which of them is served.
+
+    asc registry show | promote VERSION | rollback            (or python -m pipeline.release.registry)
 
 A run that passes the gate hands its model over in the journal, and `pipeline.release.sync` brings it here as a version.
 The newest version is the `challenger`. It becomes the `champion` when there is none yet, or when it beats the champion
@@ -12,7 +14,6 @@ serves whichever version has the alias (`pipeline.release.shipped.served` says w
 import contextlib
 import json
 import math
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asc_core import UserError
+from asc_core.cli import run
 from asc_core.files import digest
 from pipeline.release import mlflow_client
 from pipeline.release.shipped import bundle
@@ -160,7 +162,12 @@ def _aliases(model: "RegisteredModel") -> dict[str, str]:
     return {alias: str(number) for alias, number in model.aliases.items()}
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The registered model `asc` in MLflow.")
+app = typer.Typer(
+    help="The registered model `asc` in MLflow.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.command()
@@ -206,25 +213,25 @@ def rollback_command() -> None:
 
 @contextlib.contextmanager
 def _registry() -> Iterator["MlflowClient"]:
-    """A client for a command, while no journal is sent; a mistake ends the process with one line and code 1."""
-    try:
-        with mlflow_client.alone():
-            client = mlflow_client.connect()
-            from mlflow.exceptions import MlflowException
+    """A client for a command, while no journal is sent.
 
-            try:
-                if not client.search_registered_models(f"name = '{NAME}'"):
-                    raise UserError(
-                        f"{mlflow_client.shown_address()}: no model {NAME} yet; "
-                        "`dvc repro` registers one that passes the gate"
-                    )
-                yield client
-            except MlflowException as error:
-                raise UserError(f"MLflow at {mlflow_client.shown_address()}: {mlflow_client.one_line(error)}") from None
-    except UserError as error:
-        print(f"registry: error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+    Raises:
+        UserError: the store cannot be used, refuses something, or has no such model.
+    """
+    with mlflow_client.alone():
+        client = mlflow_client.connect()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if not client.search_registered_models(f"name = '{NAME}'"):
+                raise UserError(
+                    f"{mlflow_client.shown_address()}: no model {NAME} yet; "
+                    "`dvc repro` registers one that passes the gate"
+                )
+            yield client
+        except MlflowException as error:
+            raise UserError(f"MLflow at {mlflow_client.shown_address()}: {mlflow_client.one_line(error)}") from None
 
 
 if __name__ == "__main__":
-    app()
+    run(app, "registry")

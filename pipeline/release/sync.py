@@ -1,4 +1,4 @@
-"""Send the journals of `pipeline.runtime.journal` to MLflow: `python -m pipeline.release.sync`.
+"""Send the journals of `pipeline.runtime.journal` to MLflow: `asc sync`, or `python -m pipeline.release.sync`.
 
 Whatever was sent is noted beside the journal, and every line carries its own time, so a line that is sent twice (the
 sender was killed before it could make the note) is the same measurement to MLflow and not another one. A line that is
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asc_core import UserError
+from asc_core.cli import run
 from asc_core.files import digest, write_json
 from pipeline.release import mlflow_client
 from pipeline.release.runs import Sent, send
@@ -105,5 +106,11 @@ def _send_new(client: "MlflowClient", journal: Path) -> None:
         print(f"{journal}: left out {each}; the rest is sent", file=sys.stderr)
 
 
+def main() -> None:
+    """Send to MLflow what it has not been sent yet; exit code 1 where something could not be."""
+    if sync():
+        raise SystemExit(1)
+
+
 if __name__ == "__main__":
-    raise SystemExit(1 if sync() else 0)
+    run(main, "sync")

@@ -13,8 +13,8 @@ import torch
 from networks import deployed
 from safetensors.numpy import load, save
 
+from asc_core.commands.info import describe
 from asc_core.compression import package
-from asc_core.deploy.info import describe
 from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.errors import UserError
 from asc_core.models.config import NetworkConfig

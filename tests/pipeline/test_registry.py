@@ -1,5 +1,6 @@
 """From the gate into MLflow's registry, and from there behind an HTTP port."""
 
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import httpx
@@ -16,11 +18,11 @@ import pytest
 import soundfile
 import torch
 from imports import closure, imported
-from typer.testing import CliRunner
 from workspace import ROOT
 
 import asc_core
 from asc_core import UserError
+from asc_core.cli import run
 from asc_core.compression import package
 from asc_core.deploy.predictor import Engine, Predictor, _in_torch
 from asc_core.features.audio import to_mono
@@ -169,8 +171,10 @@ def hand_over(folder: Path, mean: float, features: str | None = None) -> Journal
 
 
 def command(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(registry.app, list(arguments))
-    return result.exit_code, result.output
+    told = io.StringIO()
+    with redirect_stdout(told), redirect_stderr(told), pytest.raises(SystemExit) as end:
+        run(registry.app, "registry", list(arguments))
+    return end.value.code, told.getvalue()
 
 
 def test_models_come_and_go_as_champion(here, capsys):

@@ -9,10 +9,11 @@ from networks import randomize_norms
 from test_quantize import JOB
 from torch import Tensor, nn
 
+from asc_core.commands import networks
 from asc_core.compression import package
 from asc_core.compression.quantize import QuantConv2d, deploy, quantize, start_quantized_training
 from asc_core.errors import UserError
-from asc_core.models import __main__, checkpoint, config
+from asc_core.models import checkpoint, config
 from asc_core.models.config import NETWORKS, NORMS, NetworkConfig
 from asc_core.models.networks import build
 from asc_core.models.norm import InputNorm, Placement, placement
@@ -33,13 +34,13 @@ def small(name: str, norm: str = "none", classes: int = 3) -> nn.Module:
     [("BC-ResNet-ASC-1", 8_055), ("BC-ResNet-ASC-8", 314_970), ("BC-ResNet-8", 317_610), ("CP-ResNet", 896_980)],
 )
 def test_the_published_systems_have_their_published_sizes(system, parameters):
-    network = build(__main__.SYSTEMS[system], 10)
+    network = build(networks.SYSTEMS[system], 10)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
 def test_the_table_has_a_line_for_every_system(monkeypatch):
-    monkeypatch.setattr(__main__, "SYSTEMS", {"BC-ResNet-ASC-1": __main__.SYSTEMS["BC-ResNet-ASC-1"]})
-    assert " ".join(__main__.table().splitlines()[1].split()) == "BC-ResNet-ASC-1 8,055 109 x 109 115 x 115 19.6"
+    monkeypatch.setattr(networks, "SYSTEMS", {"BC-ResNet-ASC-1": networks.SYSTEMS["BC-ResNet-ASC-1"]})
+    assert " ".join(networks.table().splitlines()[1].split()) == "BC-ResNet-ASC-1 8,055 109 x 109 115 x 115 19.6"
 
 
 def test_a_width_that_gives_no_channels_is_an_error():

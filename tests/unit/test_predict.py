@@ -1,8 +1,13 @@
 """The command `asc`: sound files in, scenes out, and what a model says of itself."""
 
+import copy
 import csv
 import io
 import json
+import os
+import re
+import signal
+import struct
 import subprocess
 import sys
 from dataclasses import asdict
@@ -205,6 +210,214 @@ def test_a_broken_file_is_told_in_one_line_and_the_rest_goes_on(models, sounds, 
             "nothing.wav", "broken.wav", "nan.wav", "notes.txt"
         ]  # fmt: skip
         assert "Traceback" not in err
+
+
+def sound(seconds: float = SECONDS, rate: int = 16_000) -> np.ndarray:
+    return np.random.default_rng(3).normal(0, 0.05, round(seconds * rate)).cumsum().clip(-0.9, 0.9)
+
+
+def riff(samples: bytes, *, channels: int = 1, rate: int = 16_000, align: int = 2, bits: int = 16) -> bytes:
+    """A WAV file whose header says whatever it is told to."""
+    form = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * align, align, bits)
+    return (
+        b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + form
+        + b"data" + struct.pack("<I", len(samples)) + samples
+    )  # fmt: skip
+
+
+GOOD = ['=SUM(A1), "x".wav', "below/fine.wav", r"caf\xe9.wav", "elsewhere/there.wav", "good.wav"]
+
+
+def crowd(folder: Path) -> dict[str, str]:
+    """A folder with every oddity beside files that are sound: what stands at the end of each oddity's line."""
+    (folder / "below/._hidden").mkdir(parents=True)
+    for name in ("good.wav", "below/fine.wav", '=SUM(A1), "x".wav', "two\nlines\x1b[31m.wav", "known.dat"):
+        soundfile.write(folder / name, sound(), 16_000, format="WAV")
+    latin = os.fsencode(folder) + b"/caf\xe9.wav"
+    Path(os.fsdecode(latin)).write_bytes((folder / "good.wav").read_bytes())
+    (folder / "below/._fine.wav").write_bytes(b"\0\5\26\7Mac OS X")
+    (folder / "below/._hidden/more.wav").write_bytes(b"nothing")
+    samples = (sound() * 32767).astype("<i2").tobytes()
+    (folder / "zero channels.wav").write_bytes(riff(samples, channels=0))
+    (folder / "huge align.wav").write_bytes(riff(samples, align=65_535, bits=65_535))
+    lies = struct.pack("<I", 0x7FFFFFFF)  # how long the chunk of the format is
+    (folder / "lying.wav").write_bytes(riff(samples).replace(b"fmt \x10\0\0\0", b"fmt " + lies))
+    (folder / "empty.wav").touch()
+    (folder / "text.flac").write_text("not a sound")
+    (folder / "cut.wav").write_bytes((folder / "good.wav").read_bytes()[:-2_000])
+    soundfile.write(folder / "loud.wav", np.full(8_000, 3e30), 16_000, subtype="FLOAT")
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "dangling.wav").symlink_to("nowhere.wav")
+    (folder / "itself.wav").symlink_to("itself.wav")
+    (folder / "below/up").symlink_to("..")
+    return {
+        "below/up": "leads back",
+        "cut.wav": "truncated",
+        "dangling.wav": "link to nowhere.wav",
+        "empty.wav": "",
+        "huge align.wav": "",
+        "itself.wav": "",
+        "loud.wav": "full scale",
+        "lying.wav": "",
+        "pipe.wav": "pipe",
+        "text.flac": "",
+        "zero channels.wav": "",
+    }
+
+
+@pytest.fixture
+def odd(tmp_path) -> tuple[Path, dict[str, str]]:
+    (tmp_path / "linked").mkdir()
+    soundfile.write(tmp_path / "linked/there.wav", sound(), 16_000)
+    problems = crowd(tmp_path / "card")
+    (tmp_path / "card/elsewhere").symlink_to(tmp_path / "linked")
+    return tmp_path / "card", problems
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "jsonl"])
+def test_over_a_folder_each_oddity_costs_its_line_and_the_others_nothing(models, odd, capsys, format):
+    folder, problems = odd
+    out, err = predicted(capsys, models["asc"], folder, "--format", format, code=1)
+    told = [line.removeprefix(f"asc: error: {folder}/") for line in err.splitlines() if line.startswith("asc: error: ")]
+    assert len(told) == len(problems)
+    for line, (name, problem) in zip(told, problems.items(), strict=True):
+        assert line.startswith(f"{name}: ") and problem in line and line.isprintable()
+    assert not [line for line in err.splitlines() if not line.startswith(("asc: error: ", "predict: "))]
+    for text in (out, err):
+        assert text.replace("\n", "").isprintable()
+        text.encode()
+
+    names = [*GOOD, r"two\nlines\x1b[31m.wav"]
+    if format == "csv":
+        found = [row["file"] for row in csv.DictReader(io.StringIO(out))]
+    elif format == "jsonl":
+        found = [json.loads(line)["file"] for line in out.splitlines()]
+        names[-1] = "two\nlines\x1b[31m.wav"
+    else:
+        found = [re.split(" {2,}", line.strip())[0] for line in out.splitlines() if str(folder) in line]
+    assert sorted(found) == sorted(f"{folder}/{name}" for name in names)
+
+
+def test_names_in_csv_are_no_formulas(network, tmp_path, monkeypatch, capsys):
+    package.write(tmp_path / "model.asc", network, NETWORK, ["=1+2", "@x", "-y"], features=FEATURES)
+    soundfile.write(tmp_path / "=cmd.wav", sound(), 16_000)
+    monkeypatch.chdir(tmp_path)
+    out, _ = predicted(capsys, "model.asc", "=cmd.wav", "--format", "csv", "--top", 3)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert {row["file"] for row in rows} == {"'=cmd.wav"}
+    assert {row["label"] for row in rows} == {"'=1+2", "'@x", "'-y"}
+
+
+def test_what_is_named_is_tried_whatever_it_is(models, odd, capsys):
+    folder, _ = odd
+    names = [folder / "pipe.wav", folder / "known.dat", folder / "below/._fine.wav", "/dev/zero"]
+    out, err = predicted(capsys, models["asc"], *names, "--format", "csv", code=1)
+    assert [row["file"] for row in csv.DictReader(io.StringIO(out))] == [str(folder / "known.dat")]
+    assert err.count("asc: error: ") == err.count("\n") == 3
+
+
+def test_a_folder_that_cannot_be_read_is_told(models, odd, capsys, monkeypatch):
+    folder, _ = odd
+    scandir = os.scandir
+
+    def refuses(path):
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)  # whoever runs the tests may be allowed to read everything
+    _, err = predicted(capsys, models["asc"], folder, "--format", "csv", code=1)
+    assert f"asc: error: {folder}/below: cannot be read (Permission denied)\n" in err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("\x1bdecoder"), RecursionError(), LookupError("x")])
+def test_whatever_a_decoder_raises_is_its_files_line(models, sounds, capsys, monkeypatch, error):
+    read = soundfile.SoundFile.read
+
+    def fails(self, *arguments, **options):
+        if self.name.endswith(b"b.flac"):
+            raise error
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fails)
+    out, err = predicted(capsys, models["asc"], sounds, "--format", "csv", code=1)
+    assert len(out.splitlines()) == len(FILES)
+    told = [line for line in err.splitlines() if line.startswith("asc: error: ")]
+    assert len(told) == 1 and told[0].startswith(f"asc: error: {sounds / 'b.flac'}: ") and told[0].isprintable()
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+@pytest.mark.parametrize("format", ["table", "csv", "jsonl"])
+def test_a_network_whose_answer_is_no_number_gives_no_prediction(network, sounds, tmp_path, capsys, format, engine):
+    """Its weights are numbers, each of them."""
+    exploding = copy.deepcopy(network)
+    for tensor in exploding.state_dict().values():
+        if tensor.dtype == torch.float16:
+            tensor.fill_(torch.finfo(torch.float16).max)
+    package.write(tmp_path / "model.asc", exploding, NETWORK, LABELS, features=FEATURES)
+    arguments = [tmp_path / "model.asc", sounds / "a.wav", "--engine", engine, "--format", format]
+    out, err = predicted(capsys, *arguments, code=1)
+    told = f"asc: error: {sounds / 'a.wav'}: the answer of {tmp_path / 'model.asc'} is no finite number"
+    assert err.startswith(told) and err.count("\n") == 1
+    assert "nan" not in out.lower() and len(out.splitlines()) == (format == "csv")
+
+
+def sparse(path: Path, seconds: float, rate: int) -> None:
+    """A file of 8-bit samples that takes no room on a disk."""
+    head = riff(b"", rate=rate, align=1, bits=8)
+    length = round(seconds * rate)
+    path.write_bytes(head[:4] + struct.pack("<I", 36 + length) + head[8:40] + struct.pack("<I", length))
+    os.truncate(path, len(head) + length)
+
+
+MEASURED = """
+import resource, sys
+from asc_core.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def test_memory_does_not_grow_with_the_length_of_a_file(models, tmp_path):
+    most = []
+    for name, seconds in (("short.wav", 1.0), ("long.wav", 1500.0)):
+        sparse(tmp_path / name, seconds, 48_000)
+        command = [sys.executable, "-c", MEASURED, "predict", models["asc"], tmp_path / name, "--engine", "torch"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        most.append(1024 * int(done.stderr))
+    assert most[1] - most[0] < 60e6, most  # as 32-bit samples it takes 288 MB
+
+
+def test_ctrl_c_ends_a_prediction_of_hours_at_once(models, tmp_path):
+    (tmp_path / "hours").mkdir()
+    for name in ("a.wav", "b.wav", "c.wav"):
+        sparse(tmp_path / "hours" / name, 15 * 3600, 8_000)
+    soundfile.write(tmp_path / "first.wav", sound(), 16_000)
+    found = [tmp_path / "first.wav", tmp_path / "hours"]
+    process = subprocess.Popen(
+        [sys.executable, "-um", "asc_core.cli", "predict", models["asc"], *found, "--format", "jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and json.loads(process.stdout.readline())["file"].endswith("first.wav")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)  # each of the files would take longer
+    assert (process.returncode, out) == (130, "") and "Traceback" not in err
+
+
+def test_a_reader_that_goes_ends_the_prediction(models, odd):
+    folder, _ = odd
+    for number in range(40):
+        sparse(folder / f"long{number}.wav", 3600, 8_000)
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-um", "asc_core.cli", "predict", models["asc"], folder, "--format", "csv"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    os.close(write)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
 def test_progress_over_a_folder_is_told_on_standard_error_alone(models, sounds, capsys):

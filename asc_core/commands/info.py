@@ -1,0 +1,98 @@
+"""`asc info`: what a model file says of itself, for programs and, as tables, for people."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asc_core.commands.tables import add_row, print_table, table
+from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
+from asc_core.errors import UserError
+
+LIMITS = {"KB = 1024": LIMIT, "KB = 1000": DECIMAL_LIMIT}  # two readings of the challenge's 128 KB
+ACCOUNT = ("account", "totals", "limits")  # what of a description is shown as a table of its own
+
+
+def info(
+    model: Annotated[Path, typer.Argument(help="A package (.asc), or an exported graph (.onnx).", metavar="MODEL")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
+) -> None:
+    """What a model says of itself: labels, features, network, size, and whatever else was packed with it."""
+    description = describe(model)
+    try:
+        if as_json:
+            print(json.dumps(description, indent=2, allow_nan=False))
+        else:
+            show(description)
+    except RecursionError:
+        raise UserError(f"{model}: its description is nested too deeply to be shown") from None
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """A model file as JSON: `file`, `file_bytes`, its description, and of a package the size account.
+
+    Raises:
+        UserError: the file is missing, foreign or damaged.
+    """
+    from asc_core.compression import package, size
+
+    if path.suffix == ".onnx":  # it holds float32 weights: the account is the package's
+        from asc_core.deploy.predictor import Engine, load
+
+        _, description = load(path, Engine.onnx, threads=1)
+        facts = {key: value for key, value in description.items() if key not in ACCOUNT}
+        return _with_file(path, facts)
+    network, description = package.read(path)
+    totals = size.totals(network)
+    used = totals["counted_bytes"]
+    limits = {
+        reading: {"bytes": limit, "used_percent": round(100 * used / limit, 2), "met": used <= limit}
+        for reading, limit in LIMITS.items()
+    }
+    account = size.as_json(size.account(network))
+    return _with_file(path, {**description, "account": account, "totals": totals, "limits": limits})
+
+
+def _with_file(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    own = {"file": str(path), "file_bytes": path.stat().st_size}
+    return {**own, **facts, **own}  # first in order, and whatever a description calls its own file
+
+
+def show(description: dict[str, Any]) -> None:
+    """Print what `describe` returned."""
+    facts = table("", "")
+    for key, value in _leaves({key: value for key, value in description.items() if key not in ACCOUNT}):
+        add_row(facts, key, value)
+    print_table(facts)
+    if "account" not in description:
+        return
+    tensors = table("layer", "parameters", "non-zero", "bits", "bytes")
+    for row in description["account"]:
+        add_row(tensors, *(_text(value) for value in row.values()))
+    totals = description["totals"]
+    tensors.add_section()
+    sums = [totals["parameters"], totals["nonzero_parameters"], "", totals["counted_bytes"]]
+    add_row(tensors, "total", *(_text(value) for value in sums))
+    print_table(tensors)
+    for reading, limit in description["limits"].items():
+        verdict = "met" if limit["met"] else "exceeded"
+        print(f"limit of 128 KB, {reading}: {limit['bytes']:,} bytes, {limit['used_percent']:.1f}% used, {verdict}")
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested dicts, each with the path to it."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(part) for part in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
