@@ -304,7 +304,6 @@ def test_redirects_are_followed_and_get_no_password(corpus: Corpus, server: Misb
     basic = "Basic " + base64.b64encode(b"reader:s3cret").decode()
     assert {request.authorization for request in mirror.requests} == {basic}
     assert {request.authorization for request in server.requests} == {None}
-    assert mirror.overrun < 20 << 23  # what fits into the buffers of two sockets, for each request
 
 
 def test_redirects_without_end_are_given_up(one: Path, server: MisbehavingServer, tmp_path: Path) -> None:
@@ -324,6 +323,7 @@ def test_redirects_to_other_schemes_are_refused(
         fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
     assert_one_line(error, AUDIO_1, "redirects to")
     assert server.counts[AUDIO_1] == 1
+    assert server.overrun < 1 << 25, "the body of a redirect was read"
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ def test_pages_of_errors_are_not_read(one: Path, server: MisbehavingServer, tmp_
     with pytest.raises(UserError) as error:
         fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
     assert_one_line(error, AUDIO_1, "HTTP 404 Not Found")
-    assert server.overrun < 1 << 23
+    assert server.overrun < 1 << 25
 
 
 @pytest.mark.parametrize("fault", ["drip", "drip_head"])
