@@ -14,8 +14,9 @@ setup: .venv/installed  ## make .venv with what requirements.lock pins
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, set PYTHON=...") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@# brings torch, in the version of pyproject.toml: its builds, and so their hashes, differ by machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
 repro: setup  ## the main job, as params.yaml configures it
@@ -53,5 +54,7 @@ deploy: setup  ## register the deployments of prefect.yaml for workers of the pr
 worker: setup  ## take runs of them in this clone, one at a time, until interrupted
 	ASC_WORKSPACE="$(CURDIR)" prefect worker start --pool local --type process --limit 1
 
-lock: setup  ## pin what is installed now
-	python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock
+lock: setup  ## pin what is installed now, by the hashes of all files of each release
+	python -m pip install --quiet uv
+	python -m pip freeze --exclude-editable --exclude torch --exclude uv | uv pip compile --quiet --no-deps \
+		--generate-hashes --no-header --no-annotate --output-file requirements.lock -
