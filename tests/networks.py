@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from asc_core.compression.prune import prune
 from asc_core.compression.quantize import quantize
 from asc_core.models.config import NetworkConfig
+from asc_core.models.cp_mobile import GRN
 from asc_core.models.networks import build
 
 
@@ -17,6 +18,9 @@ def randomize_norms(network: nn.Module) -> nn.Module:
             nn.init.normal_(module.bias, 0, 0.3)
             nn.init.normal_(module.running_mean, 0, 0.3)
             nn.init.uniform_(module.running_var, 0.5, 2)
+        elif isinstance(module, GRN):
+            nn.init.uniform_(module.gamma, 0.3, 0.8)
+            nn.init.uniform_(module.beta, 0.05, 0.2)
     return network
 
 
@@ -33,6 +37,9 @@ def deployed(config: NetworkConfig, classes: int, clips: Tensor) -> nn.Module:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.3)
             module.momentum = None  # the statistics of all batches
+        elif isinstance(module, GRN):
+            nn.init.uniform_(module.gamma, 0.3, 0.8)
+            nn.init.uniform_(module.beta, 0.05, 0.2)
     network.train()(clips)
     logits = network.eval()(clips)
     last = network.classifier if isinstance(network.classifier, nn.Conv2d) else network.classifier[-1]

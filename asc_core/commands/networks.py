@@ -11,6 +11,12 @@ SYSTEMS = {
     "BC-ResNet-ASC-8": NetworkConfig("bc_resnet_asc", tau=8),
     "BC-ResNet-8": NetworkConfig("bc_resnet", tau=8, norm="none"),
     "CP-ResNet": NetworkConfig("cp_resnet", width=64, norm="none"),
+    "CP-ResNet 128k": NetworkConfig("cp_resnet_small", width=32, last_width=92, norm="none"),
+    "CP-Mobile 127k": NetworkConfig("cp_mobile", width=32, norm="none"),
+    "CP-Mobile 6k": NetworkConfig("cp_mobile", width=8, norm="none", multiplier=2, expansion=2),
+    "CP-Mobile 61k": NetworkConfig(
+        "cp_mobile", width=32, norm="none", multiplier=1.8, expansion=2.1, strides="baseline", grn=False
+    ),
 }
 CLASSES, SECONDS = 10, 10.0
 

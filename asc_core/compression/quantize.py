@@ -1,9 +1,10 @@
 """Convolution weights in 8 bit, everything else in half precision: training with it, and the network that ships.
 
-A deployed network consists of `QuantConv2d` (8-bit weights) and `Affine` (a half-precision scale and shift for each
-channel). Batch normalisation in evaluation mode is a scale and a shift, so it becomes an `Affine`, and the scales of
-the 8-bit weights before it are multiplied into it: they cost nothing, so there is one for each output channel. A
-convolution without a norm has to store its scale, and has a single one.
+A deployed network consists of `QuantConv2d` (8-bit weights), `Affine` (a half-precision scale and shift for each
+channel) and, in some, `GRN` with its two numbers in half precision. Batch normalisation in evaluation mode is a scale
+and a shift, so it becomes an `Affine`, and the scales of the 8-bit weights before it are multiplied into it: they cost
+nothing, so there is one for each output channel. A convolution without a norm has to store its scale, and has a single
+one.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from asc_core.errors import UserError
+from asc_core.models.cp_mobile import GRN
 from asc_core.models.norm import SubSpectralNorm
 
 LEVELS = 127  # symmetric 8 bit: zero is exact, so a pruned weight stays zero
@@ -121,7 +123,7 @@ def quantize(network: nn.Module) -> None:
     """Turn a trained network, in place, into the one that ships; what it computes from then on is what ships.
 
     Raises:
-        UserError: a folded scale and shift, or the bias of a convolution, do not fit half precision.
+        UserError: a folded scale and shift, the bias of a convolution, or a `GRN` do not fit half precision.
     """
     for each in list(_convolutions(network)):
         conv, norm = each.conv, each.norm
@@ -157,6 +159,7 @@ def quantize(network: nn.Module) -> None:
             spread=2 * torch.where(dead, 0, variance.sqrt()) / scale,
             value=norm.bias.detach() + gain * (center - mean),
         )
+    _halve(network)
     network.eval()
 
 
@@ -164,7 +167,17 @@ def deploy(network: nn.Module) -> None:
     """Give a freshly built network, in place, the structure that `quantize` leaves, ready to load its state."""
     for each in list(_convolutions(network)):
         each.replace()
+    _halve(network)
     network.eval()
+
+
+def _halve(network: nn.Module) -> None:
+    """Give what is no convolution and no normalisation behind one the precision in which it ships."""
+    for name, module in network.named_modules():
+        if isinstance(module, GRN):
+            for value in module.half().requires_grad_(False).parameters():
+                if not value.is_meta and not value.isfinite():
+                    raise UserError(f"{name}: a number does not fit half precision; train with a lower learning rate")
 
 
 class _Convolution(NamedTuple):

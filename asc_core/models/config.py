@@ -12,6 +12,8 @@ NETWORKS = {
     "bc_resnet_asc": "asc_core.models.bc_resnet:BCResNetASC",
     "bc_resnet": "asc_core.models.bc_resnet:BCResNet",
     "cp_resnet": "asc_core.models.cp_resnet:CPResNet",
+    "cp_resnet_small": "asc_core.models.cp_resnet:CPResNetSmall",
+    "cp_mobile": "asc_core.models.cp_mobile:CPMobile",
 }
 NORMS = {
     "none": "asc_core.models.norm:NONE",
@@ -21,29 +23,44 @@ NORMS = {
     "global_freqnorm": "asc_core.models.norm:GLOBAL_FREQNORM",
     "fixed_pcen": "asc_core.models.norm:FIXED_PCEN",
 }
+STRIDES = ("winner", "baseline")  # of `cp_mobile`
 
 
 @dataclass(frozen=True)
 class NetworkConfig(Config):
-    """Which network: its name, its width, and how it normalises frequencies.
+    """Which network: its name, its width, and how it normalises frequencies. A network reads the fields that name it.
 
     Attributes:
         name: one of `NETWORKS`.
         norm: one of `NORMS`.
         tau: width of the BC-ResNets, in multiples of their smallest (published: 1 to 8).
-        width: channels of the first stage of `cp_resnet` (published: 64).
+        width: channels of the first stage of the CP-ResNets (published: 64, small 32) and of `cp_mobile` (8 to 32).
+        last_width: channels of the last stage of the CP-ResNets; null: four times `width` (published: null, small 92).
+        rho: convolutions of the CP-ResNets with kernel 3 after the first block, all others have 1 (published: 5).
+        multiplier: what the channels of `cp_mobile` grow by from stage to stage (published: winner 2.3, baseline 1.8).
+        expansion: channels within a block of `cp_mobile` over those that enter it (published: winner 3, baseline 2.1).
+        strides: of `cp_mobile`: `winner` as in 2023, `baseline` as in 2024 and 2025.
+        grn: whether `cp_mobile` has global response normalisation (published: winner true, baseline false).
 
     Raises:
-        ConfigError: a value is of another type or out of range, or a name is unknown.
+        ConfigError: a value is of another type or out of range, a name is unknown, or an odd width cannot be grouped.
     """
 
     name: str = "bc_resnet_asc"
     tau: Annotated[float, Range(0.1, 32)] = 1
     norm: str = "resnorm"
     width: Annotated[int, Range(1, 256)] = 64
+    last_width: Annotated[int, Range(1, 1024)] | None = None
+    rho: Annotated[int, Range(0, 22)] = 5
+    multiplier: Annotated[float, Range(1, 4)] = 2.3
+    expansion: Annotated[float, Range(1, 8)] = 3
+    strides: str = "winner"
+    grn: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field, known in (("name", NETWORKS), ("norm", NORMS)):
+        for field, known in (("name", NETWORKS), ("norm", NORMS), ("strides", STRIDES)):
             if getattr(self, field) not in known:
                 raise ConfigError(f"needs one of {', '.join(known)}, got {shown(getattr(self, field))}", field)
+        if self.name == "cp_resnet_small" and self.width % 2:
+            raise ConfigError(f"needs an even number for cp_resnet_small, got {self.width}", "width")

@@ -8,7 +8,8 @@ A network is a class that is made as `Class(classes, config)` and has
 - `forward`, from log-mel energies (batch, 1, frequency, time) to logits (batch, class).
 
 What becomes 8 bit when it ships are the weights of its `nn.Conv2d`; a batch normalisation right behind one in an
-`nn.Sequential` is folded into it (`asc_core.compression.quantize`). Its entry in `config.NETWORKS` gives it a name.
+`nn.Sequential` is folded into it, and a `cp_mobile.GRN` gets half precision (`asc_core.compression.quantize`). Its
+entry in `config.NETWORKS` gives it a name.
 """
 
 from pkgutil import resolve_name

@@ -66,7 +66,13 @@ from pipeline.paths import FEATURES, corpus_root, made, package_path
 FOLDER = Path("data/submission")
 EVALUATION = "evaluation_setup/fold1_test.csv"  # the challenge's list: filename, and no scene
 BATCH = 64
-METHODS = {"bc_resnet_asc": "BC-ResNet-ASC", "bc_resnet": "BC-ResNet", "cp_resnet": "CP-ResNet"}
+METHODS = {
+    "bc_resnet_asc": "BC-ResNet-ASC",
+    "bc_resnet": "BC-ResNet",
+    "cp_resnet": "CP-ResNet",
+    "cp_resnet_small": "CP-ResNet",
+    "cp_mobile": "CP-Mobile",
+}
 
 
 def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Params | None = None) -> Path:

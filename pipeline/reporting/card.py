@@ -113,7 +113,7 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
     path, shape = facts.package, description["network"]
     features, config = description["features"], description["features"]["config"]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    width = f"width {shape['width']}" if shape["name"] == "cp_resnet" else f"tau {shape['tau']:g}"
+    width = f"tau {shape['tau']:g}" if shape["name"].startswith("bc_") else f"width {shape['width']}"
     return markdown_table(["", ""], [
         ["network", f"{shape['name']} ({width}, norm {shape['norm']}), deployed: 8-bit convolution weights, scales and "
                     "shifts in half precision"],

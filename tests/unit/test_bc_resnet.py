@@ -139,7 +139,10 @@ def test_the_normalisation_stands_at_the_input_and_behind_every_stage():
 @pytest.mark.parametrize(
     ("unknown", "told"),
     [
-        ({"name": "resnet"}, "name: needs one of bc_resnet_asc, bc_resnet, cp_resnet, got 'resnet'"),
+        (
+            {"name": "resnet"},
+            "name: needs one of bc_resnet_asc, bc_resnet, cp_resnet, cp_resnet_small, .*, got 'resnet'",
+        ),
         ({"norm": "batch"}, "norm: needs one of none, resnorm, .*, got 'batch'"),
     ],
 )

@@ -5,8 +5,10 @@ import torch
 from test_networks import small
 from torch import nn
 
+from asc_core.errors import UserError
 from asc_core.models.config import NetworkConfig
-from asc_core.models.cp_resnet import BasicBlock, CPResNet
+from asc_core.models.cp_resnet import BasicBlock
+from asc_core.models.macs import macs_torchinfo
 from asc_core.models.networks import build
 
 
@@ -17,14 +19,28 @@ def kernels(network: nn.Module) -> list[int]:
 
 @pytest.mark.parametrize("rho", [0, 1, 5, 22])
 def test_rho_counts_the_convolutions_with_a_kernel_of_3(rho):
-    network = CPResNet(2, NetworkConfig("cp_resnet", width=1, norm="none"), rho)
+    network = build(NetworkConfig("cp_resnet", width=1, norm="none", rho=rho), 2)
     assert kernels(network) == [3, 1] + [3] * rho + [1] * (22 - rho)
+    small_one = build(NetworkConfig("cp_resnet_small", width=2, norm="none", rho=rho), 2)
+    assert kernels(small_one) == [3, 1] + [3] * min(rho, 6) + [1] * max(0, 6 - rho)
 
 
 @pytest.mark.parametrize(("stages", "shape"), [(1, (8, 15, 20)), (2, (16, 15, 20)), (3, (32, 15, 20))])
 def test_stages_have_their_widths_and_resolutions(stages, shape):
     network = small("cp_resnet")
     assert network.features(torch.randn(1, 1, 256, 334), stages).shape == (1, *shape)
+
+
+@pytest.mark.parametrize(("stages", "shape"), [(1, (32, 15, 16)), (2, (64, 15, 16)), (3, (92, 15, 16))])
+def test_the_small_one_keeps_more_of_the_time_and_has_its_last_width(stages, shape):
+    network = build(NetworkConfig("cp_resnet_small", width=32, last_width=92, norm="none"), 10)
+    assert network.features(torch.randn(1, 1, 256, 65), stages).shape == (1, *shape)
+
+
+def test_the_small_one_costs_what_its_authors_code_does():
+    network = build(NetworkConfig("cp_resnet_small", width=32, last_width=92, norm="none"), 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 127_684
+    assert macs_torchinfo(network, (1, 256, 65)) == 45_981_308
 
 
 @pytest.mark.parametrize(("bands", "frames"), [(32, 32), (64, 50)])
@@ -61,3 +77,10 @@ def test_the_classifier_is_averaged_over_frequency_and_time():
 def test_the_width_is_configured():
     widths = [build(NetworkConfig("cp_resnet", width=width), 2).classifier[0].in_channels for width in (4, 16)]
     assert widths == [16, 64]
+    assert build(NetworkConfig("cp_resnet", width=4, last_width=7), 2).classifier[0].in_channels == 7
+
+
+def test_a_width_that_cannot_be_grouped_is_an_error():
+    NetworkConfig("cp_resnet", width=3)
+    with pytest.raises(UserError, match=r"^width: needs an even number for cp_resnet_small, got 3"):
+        NetworkConfig("cp_resnet_small", width=3)

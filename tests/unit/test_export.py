@@ -30,6 +30,9 @@ NETWORKS = [
     NetworkConfig(tau=2),
     NetworkConfig(name="bc_resnet", tau=1, norm="none"),
     NetworkConfig(name="cp_resnet", width=8, norm="none"),
+    NetworkConfig(name="cp_resnet_small", width=8, norm="none"),
+    NetworkConfig(name="cp_mobile", width=16, norm="resnorm"),
+    NetworkConfig(name="cp_mobile", width=16, norm="none", strides="baseline", grn=False),
 ]
 
 

@@ -37,7 +37,7 @@ def test_a_layer_that_is_used_twice_counts_twice():
     assert macs(nn.Sequential(conv, conv), (1, 4, 5)) == 40
 
 
-@pytest.mark.parametrize("name", ["bc_resnet_asc", "bc_resnet", "cp_resnet"])
+@pytest.mark.parametrize("name", ["bc_resnet_asc", "bc_resnet", "cp_resnet", "cp_resnet_small", "cp_mobile"])
 def test_training_in_8_bit_and_shipping_do_not_change_the_count(name):
     network = build(NetworkConfig(name, width=4), 10)
     before = costs(network, (1, 64, 40))
@@ -61,28 +61,12 @@ def test_layers_as_the_organisers_count_them(layers, expected):
     assert macs_torchinfo(nn.Sequential(*layers), (3, 10, 12)) == expected
 
 
-class CPMobileBlock(nn.Module):
-    def __init__(self, channels_in, channels, hidden, stride=(1, 1)):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels_in, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(),
-            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(),
-            nn.Conv2d(hidden, channels, 1, bias=False), nn.BatchNorm2d(channels),
-        )  # fmt: skip
-
-    def forward(self, x):
-        return self.body(x)  # what is added to it has no weights
-
-
 def test_the_baseline_of_2024_has_as_many_as_its_authors_say():
-    """A CP-Mobile on a second of sound, 256 x 65; published are 61,148 parameters and 29,419,156 operations."""
-    blocks = [(32, 32, 64), (32, 32, 64), (32, 32, 64, (1, 2)), (32, 56, 64, (2, 1)), (56, 56, 120), (56, 104, 120)]
-    network = nn.Sequential(
-        nn.Conv2d(1, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.Conv2d(8, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-        *(CPMobileBlock(*block) for block in blocks),
-        nn.Conv2d(104, 10, 1, bias=False), nn.BatchNorm2d(10), nn.AdaptiveAvgPool2d(1),
-    )  # fmt: skip
+    """On a second of sound, 256 x 65; published are 61,148 parameters and 29,419,156 operations."""
+    baseline = NetworkConfig(
+        "cp_mobile", norm="none", width=32, multiplier=1.8, expansion=2.1, strides="baseline", grn=False
+    )
+    network = build(baseline, 10)
     assert sum(parameter.numel() for parameter in network.parameters()) == 61_148
     assert macs_torchinfo(network, (1, 256, 65)) == 29_419_156
 

@@ -20,7 +20,13 @@ from asc_core.models.norm import InputNorm, Placement, placement
 from asc_core.training.config import Schedule
 from asc_core.training.loop import fit, fit_input
 
-SMALL = {"bc_resnet_asc": {"tau": 1}, "bc_resnet": {"tau": 1}, "cp_resnet": {"width": 8}}
+SMALL = {
+    "bc_resnet_asc": {"tau": 1},
+    "bc_resnet": {"tau": 1},
+    "cp_resnet": {"width": 8},
+    "cp_resnet_small": {"width": 8, "last_width": 20},
+    "cp_mobile": {"width": 16},
+}
 
 
 def small(name: str, norm: str = "none", classes: int = 3) -> nn.Module:
@@ -31,7 +37,16 @@ def small(name: str, norm: str = "none", classes: int = 3) -> nn.Module:
 
 @pytest.mark.parametrize(
     ("system", "parameters"),
-    [("BC-ResNet-ASC-1", 8_055), ("BC-ResNet-ASC-8", 314_970), ("BC-ResNet-8", 317_610), ("CP-ResNet", 896_980)],
+    [
+        ("BC-ResNet-ASC-1", 8_055),
+        ("BC-ResNet-ASC-8", 314_970),
+        ("BC-ResNet-8", 317_610),
+        ("CP-ResNet", 896_980),
+        ("CP-ResNet 128k", 127_684),
+        ("CP-Mobile 127k", 126_952),
+        ("CP-Mobile 61k", 61_148),
+        ("CP-Mobile 6k", 6_086),
+    ],
 )
 def test_the_published_systems_have_their_published_sizes(system, parameters):
     network = build(networks.SYSTEMS[system], 10)

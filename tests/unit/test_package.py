@@ -6,6 +6,7 @@ import json
 import lzma
 import random
 import tracemalloc
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_a_package_gives_the_same_logits_and_the_description(network, path):
     read, description = package.read(path)
     x = torch.randn(4, 1, 64, 40)
     assert torch.equal(read(x), network(x)) and same(read, network)
-    assert description == {**DESCRIPTION, "features": {"seconds": 10.0}}
+    assert description == {"network": asdict(CONFIG), "labels": LABELS, "features": {"seconds": 10.0}}
     assert not any(module.training for module in read.modules())
 
 

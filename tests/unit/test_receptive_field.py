@@ -6,7 +6,6 @@ from torch import nn
 
 from asc_core.models.bc_resnet import BCBlock
 from asc_core.models.config import NetworkConfig
-from asc_core.models.cp_resnet import CPResNet
 from asc_core.models.networks import build
 from asc_core.models.receptive_field import receptive_field
 
@@ -38,6 +37,11 @@ def test_layers_by_hand(layers, expected, with_pooling):
         ("bc_resnet", (177, 117), (177, 117)),
         # Stem 5; one kernel at step 2, two at 4, two at 8, one at 8: the pooling kernels add 2 + 4 + 8.
         ("cp_resnet", (73, 73), (87, 87)),
+        # Stem 5, pooling to step 4 along time and, after one and two blocks, to 8 and 16 along frequency; two kernels
+        # of the first stage, three in the others: 2 * (4 + 2 * 8 + 3 * 16) and 2 * 6 * 4; pooling adds 2 + 4 + 8 and 2.
+        ("cp_resnet_small", (141, 53), (155, 55)),
+        # Stem 3 + 2 * 2; depthwise: 2 * (2 * 4 + 2 * 8 + 2 * 16) along frequency, 2 * (2 * 4 + 4 * 8) along time.
+        ("cp_mobile", (119, 87), (119, 87)),
     ],
 )
 @pytest.mark.parametrize("norm", ["none", "resnorm"])
@@ -51,11 +55,11 @@ def test_networks(name, expected, with_pooling, norm):
 @pytest.mark.parametrize(("rho", "field"), [(3, 55), (4, 71), (5, 87), (6, 103), (7, 135), (8, 167)])
 def test_cp_resnet_sees_what_rho_says(rho, field):
     """31 bins up to the second pooling; from there a kernel of 3 adds 16, the third pooling 8, and a kernel then 32."""
-    network = CPResNet(2, NetworkConfig("cp_resnet", width=1, norm="none"), rho)
+    network = build(NetworkConfig("cp_resnet", width=1, norm="none", rho=rho), 2)
     assert receptive_field(network, pooling_kernels=True, bands=64) == (field, field)
 
 
-@pytest.mark.parametrize("name", ["bc_resnet", "cp_resnet"])
+@pytest.mark.parametrize("name", ["bc_resnet", "cp_resnet", "cp_resnet_small", "cp_mobile"])
 @pytest.mark.parametrize("axis", ["frequency", "time"])
 def test_the_gradient_of_one_position_reaches_just_as_far(name, axis):
     """Along frequency BC-ResNet's two-dimensional path alone: the other one averages over all frequencies.
