@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asc_core import UserError
+from asc_core.config import shown
 from pipeline import params
 from pipeline.addresses import without_credentials
 from pipeline.runtime import torchrun as sharing
@@ -23,14 +24,15 @@ from pipeline.runtime.processes import dvc, end_children, watch
 def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool = False) -> None:
     """Run the function of a stage as the stage's process, and exit with 0, 1 (one line says why) or 130.
 
-    What the function takes beyond parameters and journal are the options of the command: `--seed 0`. `experiment` is
-    the one in MLflow, unless it is that of the parameters. A stage that `trains` can be shared by several processes.
+    What the function takes beyond parameters and journal are the options of the command, `--seed 0`, which DVC gives in
+    the name of the stage. `experiment` is the one in MLflow, unless it is that of the parameters. A stage that `trains`
+    can be shared by several processes.
     """
-    parser = argparse.ArgumentParser(description=inspect.getdoc(work))
-    for option in list(inspect.signature(work).parameters.values())[2:]:
-        parser.add_argument(f"--{option.name}", type=option.annotation, required=True)
-    arguments = vars(parser.parse_args())
-    name = "@".join([work.__name__, *(str(value) for value in arguments.values())])
+    options = {each.name: each.annotation for each in list(inspect.signature(work).parameters.values())[2:]}
+    parser = argparse.ArgumentParser(description=inspect.getdoc(work), argument_default=argparse.SUPPRESS)
+    for option, kind in options.items():
+        parser.add_argument(f"--{option}", type=kind, required=len(sys.argv) > 1 or "DVC_STAGE" not in os.environ)
+    arguments, name = vars(parser.parse_args()), work.__name__
     if sharing.HELPER:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told in the journal like Ctrl-C
@@ -41,6 +43,8 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         watch(*(int(pid) for pid in pids if pid))
     try:
         settings = params.load()
+        arguments = arguments or _named(os.environ.get("DVC_STAGE", ""), options)
+        name = "@".join([name, *(str(value) for value in arguments.values())])
         if trains and (processes := sharing.wanted()) > 1:
             raise SystemExit(sharing.share(processes))
         described = settings.model_dump(mode="json")
@@ -64,6 +68,20 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         raise
     journal.end("FINISHED")
     journal.send(wait=name == "gate")
+
+
+def _named(stage: str, options: dict[str, type]) -> dict[str, Any]:
+    """The options of a stage of DVC, which are in its name: `pipeline/paper/dvc.yaml:train@cp_resnet-0`.
+
+    They are checked here, as DVC makes a stage of whatever stands in a list of parameters.
+    """
+    found: dict[str, Any] = {}
+    texts = stage.partition("@")[2].rsplit("-", max(0, len(options) - 1))
+    for (option, kind), text in zip(options.items(), texts, strict=False):
+        if not (text.isascii() and (text.isdecimal() if kind is int else text.isidentifier())):
+            raise UserError(f"{shown(stage)}: {shown(text)} is no {option}; give the name of a stage in dvc.yaml")
+        found[option] = kind(text)
+    return found
 
 
 def _tell(name: str, error: UserError) -> int:
