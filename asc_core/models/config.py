@@ -23,12 +23,15 @@ NORMS = {
     "global_freqnorm": "asc_core.models.norm:GLOBAL_FREQNORM",
     "fixed_pcen": "asc_core.models.norm:FIXED_PCEN",
 }
-STRIDES = ("winner", "baseline")  # of `cp_mobile`
+# Strides (frequency, time) of the blocks of `cp_mobile` that have any, numbered through all stages.
+STRIDES = {"winner": {2: (2, 2), 4: (2, 1)}, "baseline": {3: (1, 2), 4: (2, 1)}}
 
 
 @dataclass(frozen=True)
 class NetworkConfig(Config):
-    """Which network: its name, its width, and how it normalises frequencies. A network reads the fields that name it.
+    """Which network: its name, its width, and how it normalises frequencies.
+
+    A network reads `name`, `norm` and the fields that say they are of it.
 
     Attributes:
         name: one of `NETWORKS`.

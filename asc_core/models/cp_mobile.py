@@ -6,11 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asc_core.models.config import NetworkConfig
+from asc_core.models.config import STRIDES, NetworkConfig
 from asc_core.models.norm import placement
-
-# What a configuration calls the strides (frequency, time) of the blocks that have any, numbered through all stages.
-STRIDES = {"winner": {2: (2, 2), 4: (2, 1)}, "baseline": {3: (1, 2), 4: (2, 1)}}
 
 
 def multiple_of_8(channels: float) -> int:

@@ -18,6 +18,7 @@ NETWORKS = [
     NetworkConfig(),
     NetworkConfig("bc_resnet", norm="global_freqnorm"),
     NetworkConfig("cp_resnet", norm="fixed_pcen", width=4),
+    NetworkConfig("cp_mobile", norm="none", width=8),
 ]
 TYPES = (torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.bool)
 

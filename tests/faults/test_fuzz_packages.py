@@ -23,6 +23,7 @@ NETWORKS = [
     NetworkConfig(),
     NetworkConfig("bc_resnet", norm="global_freqnorm"),
     NetworkConfig("cp_resnet", norm="fixed_pcen", width=4),
+    NetworkConfig("cp_mobile", norm="none", width=8),
 ]
 FEATURES = {"config": {"sample_rate": 16_000, "n_mels": 64, "window_ms": 130, "hop_ms": 30}, "seconds": 1.0}
 BEGIN = len(package.MAGIC) + package.DIGEST
