@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 METADATA = "asc"  # the key under which a graph holds its description as JSON
 OPERATORS = frozenset({
-    "Add", "BatchNormalization", "Cast", "Concat", "Constant", "ConstantOfShape", "Conv", "DequantizeLinear", "Div",
-    "Exp", "Flatten", "Gather", "Identity", "MatMul", "MaxPool", "Mul", "Pad", "Pow", "QuantizeLinear", "ReduceMean",
-    "Relu", "Reshape", "Shape", "Sigmoid", "Slice", "Sqrt", "Sub", "Transpose", "Unsqueeze",
+    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Constant", "ConstantOfShape", "Conv",
+    "DequantizeLinear", "Div", "Exp", "Flatten", "Gather", "Identity", "MatMul", "MaxPool", "Mul", "Pad", "Pow",
+    "QuantizeLinear", "ReduceL2", "ReduceMean", "Relu", "Reshape", "Shape", "Sigmoid", "Slice", "Sqrt", "Sub",
+    "Transpose", "Unsqueeze",
 })  # fmt: skip
 SAME_SIZE = ("Reshape", "BatchNormalization")  # whose result has as many numbers as what they take
 MOST = 1 << 26  # bytes of a file
@@ -164,6 +165,6 @@ def _operations(node: "NodeProto", shapes: dict[str, Shape], entries: dict[str, 
         return computed * shapes[node.input[0]][-1]
     if node.op_type == "Conv":
         return computed * math.prod(shapes[node.input[1]][1:])
-    if node.op_type == "MaxPool":
+    if node.op_type in ("AveragePool", "MaxPool"):
         return computed * next(math.prod(each.ints) for each in node.attribute if each.name == "kernel_shape")
     return computed + sum(entries.get(name, 0) for name in node.input)

@@ -198,6 +198,13 @@ def padded(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Pad", ["features", "pads"], ["padded"]))
 
 
+def pooled(model: onnx.ModelProto, kind: str) -> None:
+    """Each number of the features from a square of a million of them on every side."""
+    side = 1_000_000
+    window = {"kernel_shape": [2 * side + 1] * 2, "pads": [side] * 4}
+    model.graph.node.insert(0, helper.make_node(kind, ["features"], ["pooled"], **window))
+
+
 def elsewhere(model: onnx.ModelProto) -> None:
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
@@ -247,6 +254,8 @@ FOREIGN: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "zeros without end": (lambda model: large(model, 1 << 40), "size"),
     "many zeros": (lambda model: large(model, 1 << 26), "size"),
     "a wide margin": (padded, ""),
+    "a wide mean": (lambda model: pooled(model, "AveragePool"), "operations"),
+    "a wide maximum": (lambda model: pooled(model, "MaxPool"), "operations"),
     "a long tensor": (lambda model: model.graph.initializer[0].dims.append(1 << 40), "numbers"),
     "a tensor of negative length": (lambda model: model.graph.initializer[0].dims.append(-1), "negative"),
     "no nodes": (lambda model: model.graph.ClearField("node"), ""),
