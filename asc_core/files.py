@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -80,6 +81,23 @@ def remove(path: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of a file of up to `most` bytes.
+
+    Raises:
+        UserError: the file is missing, larger, or none: a pipe would be waited for.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: not a file")
+        if status.st_size > most:
+            raise UserError(f"{path}: larger than {most:,} bytes, the most that is read of such a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
 
 
 def write_json(path: Path | str, value: Any) -> None:

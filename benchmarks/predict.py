@@ -83,10 +83,10 @@ def compare(clip: Path, one: Callable[[Path], int], other: Callable[[Path], int]
         assert one(clip) == other(clip)
     times = np.empty((pairs, 2))
     for row in times:
-        for place, label in enumerate((one, other)):
+        for column, label in enumerate((one, other)):
             start = time.perf_counter()
             label(clip)
-            row[place] = time.perf_counter() - start
+            row[column] = time.perf_counter() - start
     return times
 
 

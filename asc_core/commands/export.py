@@ -26,6 +26,7 @@ def export(
 ) -> None:
     """Write a package as an ONNX graph that says of itself what the package does."""
     from asc_core.compression import package
+    from asc_core.deploy.graph import check
     from asc_core.deploy.predictor import exported
 
     if int8 != (calibrate is not None):
@@ -36,6 +37,10 @@ def export(
     graph = exported(model, network, description)
     if calibrate is not None:
         graph = _int8(model, graph, description, calibrate)
+    try:
+        check(graph)
+    except UserError as error:
+        raise UserError(f"{model}: cannot be exported as a graph that would be used again: {error}") from None
     with replacing(out) as temporary:
         temporary.write_bytes(graph)
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from asc_core.compression.quantize import deploy
 from asc_core.errors import ILL_MADE, UserError, reason
-from asc_core.files import replacing
+from asc_core.files import read_bytes, replacing
 from asc_core.models.config import NetworkConfig
 from asc_core.models.description import HEADER, check_finite, network_of, outline, parse
 from asc_core.models.networks import build
@@ -115,12 +115,7 @@ def read(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """
     from safetensors import SafetensorError
 
-    try:
-        if path.stat().st_size > MOST:
-            raise UserError(f"{path}: larger than {MOST} bytes, not a package of this pipeline")
-        data = memoryview(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
+    data = memoryview(read_bytes(path, MOST))
     digest, payload = data[len(MAGIC) : len(MAGIC) + DIGEST], data[len(MAGIC) + DIGEST :]
     if data[: len(MAGIC)] != MAGIC:
         raise UserError(f"{path}: not a package of this pipeline")

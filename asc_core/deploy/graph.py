@@ -1,28 +1,33 @@
 """An ONNX graph from anywhere: held to what `asc export` writes before anything of it is computed.
 
 A graph can name files of this machine, hold graphs in graphs, and ask for any amount of memory or time in a few bytes.
-So it may use the operators that exported networks use and no others; with the description's features as its input,
-every tensor in it must have a size that is known beforehand, and small enough.
+So it may use the operators of networks and no others; with the description's features as its input, every tensor in it
+must have a size that is known beforehand, and small enough.
 """
 
 import json
 import math
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asc_core.errors import UserError, reason
+from asc_core.files import read_bytes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 METADATA = "asc"  # the key under which a graph holds its description as JSON
+# What networks consist of: arithmetic whose cost follows from the sizes of what goes in and out. Not among them are
+# loops, branches, random numbers and texts.
 OPERATORS = frozenset({
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Constant", "ConstantOfShape", "Conv",
-    "DequantizeLinear", "Div", "Exp", "Flatten", "Gather", "Identity", "MatMul", "MaxPool", "Mul", "Pad", "Pow",
-    "QuantizeLinear", "ReduceL2", "ReduceMean", "Relu", "Reshape", "Shape", "Sigmoid", "Slice", "Sqrt", "Sub",
-    "Transpose", "Unsqueeze",
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv",
+    "DequantizeLinear", "Div", "Elu", "Equal", "Erf", "Exp", "Expand", "Flatten", "Gather", "Gemm", "GlobalAveragePool",
+    "GlobalMaxPool", "Greater", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization",
+    "LeakyRelu", "Less", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mul", "Neg", "Pad", "Pow", "PRelu",
+    "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
+    "ReduceSumSquare", "Relu", "Reshape", "Shape", "Sigmoid", "Sign", "Slice", "Softmax", "Softplus", "Split", "Sqrt",
+    "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where",
 })  # fmt: skip
 SAME_SIZE = ("Reshape", "BatchNormalization")  # whose result has as many numbers as what they take
 MOST = 1 << 26  # bytes of a file
@@ -40,20 +45,26 @@ def read(path: Path) -> tuple[bytes, dict[str, Any]]:
         UserError: the file is missing, or no graph that `asc export` could have written.
         ModuleNotFoundError: ONNX is not installed.
     """
+    content = read_bytes(path, MOST)
+    try:
+        return content, check(content)
+    except UserError as error:
+        raise UserError(f"{path}: not a graph as `asc export` writes it ({error})") from None
+
+
+def check(content: bytes) -> dict[str, Any]:
+    """Hold a graph to what may be computed, and return its description.
+
+    Raises:
+        UserError: it is no such graph.
+        ModuleNotFoundError: ONNX is not installed.
+    """
     import onnx
 
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST:
-            raise UserError(f"{path}: not a file of up to {MOST:,} bytes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    try:
-        model = onnx.load_from_string(content)
-        return content, _checked(model)
+        return _checked(onnx.load_from_string(content))
     except Exception as error:  # what ONNX and protobuf raise has no base of its own
-        raise UserError(f"{path}: not a graph as `asc export` writes it ({reason(error)})") from None
+        raise UserError(reason(error)) from None
 
 
 def _checked(model: "ModelProto") -> dict[str, Any]:
@@ -80,7 +91,7 @@ def _check_parts(model: "ModelProto") -> None:
         raise ValueError("it has parts that no exported network has")
     for node in graph.node:
         if node.domain or node.op_type not in OPERATORS:
-            raise ValueError(f"it uses the operator {json.dumps(node.op_type[:50])}, which no exported network does")
+            raise ValueError(f"it uses the operator {json.dumps(node.op_type[:50])}, which networks do not")
         if any(each.HasField("g") or each.graphs or each.HasField("sparse_tensor") for each in node.attribute):
             raise ValueError("it holds graphs within a graph")
     entries = 0
@@ -161,10 +172,10 @@ def _operations(node: "NodeProto", shapes: dict[str, Shape], entries: dict[str, 
         if not 0 <= entries.get(output, -1) <= ENTRIES:
             raise ValueError(f"the size of what {node.op_type} computes is not known, or above {ENTRIES:,} numbers")
         computed += entries[output]
-    if node.op_type == "MatMul":
-        return computed * shapes[node.input[0]][-1]
+    if node.op_type in ("MatMul", "Gemm"):
+        return computed * max(shapes[node.input[0]])  # one of its lengths, whether transposed or not
     if node.op_type == "Conv":
         return computed * math.prod(shapes[node.input[1]][1:])
-    if node.op_type in ("AveragePool", "MaxPool"):
+    if node.op_type in ("MaxPool", "AveragePool"):
         return computed * next(math.prod(each.ints) for each in node.attribute if each.name == "kernel_shape")
     return computed + sum(entries.get(name, 0) for name in node.input)

@@ -14,6 +14,7 @@ from typing import Any
 
 from asc_core import UserError
 from asc_core.config import shown
+from asc_core.text import printable
 from pipeline import params
 from pipeline.addresses import without_credentials
 from pipeline.runtime import torchrun as sharing
@@ -87,5 +88,5 @@ def _named(stage: str, options: dict[str, type]) -> dict[str, Any]:
 def _tell(name: str, error: UserError) -> int:
     if sharing.HELPER:
         return 0  # the first process makes the same mistake and tells it, unless this one ends it by ending badly
-    print(f"{name}: error: {without_credentials(str(error))}", file=sys.stderr, flush=True)
+    print(printable(f"{name}: error: {without_credentials(str(error))}"), file=sys.stderr, flush=True)
     return 1
