@@ -67,6 +67,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return any(_fits(value, each) for each in arguments)
     if origin is Literal:
         return isinstance(value, tuple({type(name) for name in arguments}))
+    if origin is tuple:
+        return isinstance(value, tuple) and len(value) == len(arguments) and all(map(_fits, value, arguments))
     if kind in (int, float):  # a whole number is a number, true is none
         return isinstance(value, (int, kind)) and not isinstance(value, bool)
     return isinstance(value, origin or kind)
@@ -80,4 +82,6 @@ def _describe(kind: Any) -> str:
         return " or ".join(_describe(each) for each in arguments)
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
+    if origin is tuple:
+        return f"a list of {', '.join(map(_describe, arguments))}"
     return WORDS.get(kind, f"a {kind.__name__}")

@@ -190,6 +190,7 @@ def meta_of(
         "SpecAugment": settings.student.spec_augment,
         "Freq-MixStyle": augment.freq_mixstyle is not None,
         "device transfer": augment.device_transfer is not None,
+        "random devices": augment.random_device is not None,
     }
     management = {
         "pruning": settings.prune.ratio > 0,

@@ -9,6 +9,7 @@ from asc_core.training.augmentation.base import Augmentation
 from asc_core.training.augmentation.device_transfer import DeviceTransfer
 from asc_core.training.augmentation.freq_mixstyle import FreqMixStyle
 from asc_core.training.augmentation.mixup import ALPHA, Mixup
+from asc_core.training.augmentation.random_device import RandomDevice
 from asc_core.training.augmentation.roll import SECONDS, Roll
 from asc_core.training.augmentation.spec_augment import SpecAugment
 
@@ -22,6 +23,7 @@ class AugmentConfig(Config):
 
     roll_seconds: Annotated[float, SECONDS] = 1.5
     device_transfer: DeviceTransfer | None = None
+    random_device: RandomDevice | None = None
     freq_mixstyle: FreqMixStyle | None = None
     mixup_alpha: Annotated[float, ALPHA] = 0.3
     spec_augment: SpecAugment | None = field(default=SpecAugment())
