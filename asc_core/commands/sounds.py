@@ -13,10 +13,10 @@ Identity = tuple[int, int]  # of a folder, whatever its path: device and inode
 
 
 def sound_files(paths: Iterable[Path]) -> Iterator[Path | UserError]:
-    """The files of `paths`, and in place of each folder the sound files below it, by name.
+    """The files of `paths`, and instead of each folder the sound files below it, by name.
 
     Links to folders are followed. What is hidden (`._one.wav` beside each file that a Mac has copied) is left out.
-    A folder that cannot be read, or that leads back to one it is in, is an error in its place.
+    A folder that cannot be read, or that leads back to one it is in, comes as an error.
     """
     for path in paths:
         if path.is_dir():

@@ -67,7 +67,7 @@ def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
 
 
 def _fold_pads(graph: "GraphProto") -> None:
-    """Put the numbers of paddings in place of what the exporter computes them by, so that all sizes are known."""
+    """Put the numbers of paddings where the exporter has them computed, so that all sizes are known."""
     from onnx import helper, numpy_helper
     from onnx.reference import ReferenceEvaluator
 

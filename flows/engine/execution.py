@@ -1,5 +1,6 @@
 """One run of a pipeline in Prefect: stages as tasks, side by side on their share of the cores."""
 
+import logging
 import os
 import re
 import threading
@@ -36,6 +37,17 @@ StageName = Literal[
     "train_teacher", "train_student", "prune", "quantize", "evaluate",
     "summarise", "gate",
 ]  # fmt: skip
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A mistake of the user, or a stage's, is logged in its own line: where in our code it was found tells nothing."""
+    if record.exc_info and isinstance(record.exc_info[1], UserError):
+        record.exc_info = None
+    return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(_without_traceback)
 
 
 @task(cache_policy=NO_CACHE)
