@@ -34,6 +34,7 @@ from asc_core.training.job import Job  # noqa: E402
 from asc_core.training.loop import fit, fit_input  # noqa: E402
 from asc_core.training.state import autocast_dtype  # noqa: E402
 from pipeline import params  # noqa: E402
+from pipeline.configure import parameters  # noqa: E402
 
 SECONDS = 10.0  # a clip of the data set
 
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1024)
     parser.add_argument("--batch-size", type=int)
     arguments = parser.parse_args()
-    settings = params.load(ROOT / "pipeline/conf/tau2020.yaml")
+    settings = parameters("tau2020")
     training = replace(settings.training, test_every=0, batch_size=arguments.batch_size or settings.training.batch_size)
     train, stage = arguments.steps * training.batch_size, settings.teacher
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

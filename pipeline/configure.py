@@ -4,13 +4,33 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from ruamel.yaml.tokens import CommentToken
 
 from asc_core import UserError
 from asc_core.cli import run
 from asc_core.files import replacing
-from pipeline.params import PARAMS, Params, Section, check
+from asc_core.text import printable
+from pipeline import dialect
+from pipeline.params import PARAMS, Params, Section, check, nearest, read_yaml
 
 PROFILES = Path(__file__).with_name("conf")
+BASE = "base"  # every key with its comment and a value; a profile says what differs
+
+
+def profiles() -> list[str]:
+    """The names of the profiles there are."""
+    return sorted(file.stem for file in PROFILES.glob("*.yaml") if file.stem != BASE)
+
+
+def parameters(profile: str) -> Params:
+    """What a profile says, and the base where it says nothing.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    return check(Params, _plain(_profile(profile)), profile)
 
 
 def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, model: type[Section] = Params) -> None:
@@ -21,35 +41,98 @@ def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, mo
     Raises:
         UserError: an unknown profile or key, or an ill-typed value; `path` is left as it was.
     """
-    from ruamel.yaml import YAML
-
-    source = PROFILES / f"{profile}.yaml" if profile else path
-    if not source.is_file():
-        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
-        raise UserError(f"{profile}: no such profile, known are {known}")
-    yaml = YAML()
-    yaml.width = 1000  # lines stay as the profile has them
-    yaml.representer.add_representer(
-        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    values = yaml.load(source)
+    values = _profile(profile) if profile is not None else _commented(path)
     for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise UserError(f"{override}: not of the form key=value")
-        _set(values, key, YAML(typ="safe").load(text))
-    check(model, _plain(values), source)
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        yaml.dump(values, file)
+        _override(values, override)
+    wanted = check(model, _plain(values), path)
+    with replacing(path) as temporary:
+        dialect.write(temporary, values)
+        if check(model, dialect.read(temporary), path) != wanted:
+            raise UserError(f"{path}: would be read in another way than it was to be written")
 
 
-def _set(values: Any, key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.get(parent) if isinstance(values, dict) else None
-    if not isinstance(values, dict) or last not in values:
-        raise UserError(f"{key}: unknown key, see the profile's file for the keys there are")
-    values[last] = value
+def _profile(name: str) -> CommentedMap:
+    if name not in profiles():  # a name, and so never a path
+        raise UserError(f"{printable(name)}: no such profile, known are {', '.join(profiles())}")
+    values, profile = _commented(PROFILES / f"{BASE}.yaml"), _commented(PROFILES / f"{name}.yaml")
+    _merge(values, profile, name)
+    values.ca.comment = profile.ca.comment  # the head
+    return values
+
+
+def _commented(path: Path) -> CommentedMap:
+    if not isinstance(read_yaml(path), dict):
+        raise UserError(f"{path}: not a mapping of keys to values")
+    return dialect.read_commented(path)
+
+
+def _merge(values: CommentedMap, profile: CommentedMap, name: str) -> None:
+    """Put what a profile says over the base, key by key: values, and comments where it has its own."""
+    for key, value in profile.items():
+        if key not in values:
+            raise UserError(f"{name}: {key}: unknown key, {nearest(key, values)}")
+        if isinstance(value, CommentedMap) and isinstance(values[key], CommentedMap):
+            _merge(values[key], value, name)
+        else:
+            values[key] = value
+            if isinstance(value, CommentedMap | CommentedSeq):
+                value.ca.comment = None  # the comment at a key, which ruamel keeps twice
+        _merge_comment(values, profile, key)
+
+
+def _merge_comment(values: CommentedMap, profile: CommentedMap, key: str) -> None:
+    """ruamel keeps the comment at the end of a key's line together with the empty lines behind it, which stay."""
+    token = profile.ca.items.get(key, [None] * 4)[2]
+    if token and (comment := token.value.partition("\n")[0]):
+        places = values.ca.items.setdefault(key, [None] * 4)
+        behind = places[2].value.partition("\n")[2] if places[2] else ""
+        places[2] = CommentToken(f"{comment}\n{behind}", token.start_mark, None)
+
+
+def _override(values: CommentedMap, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"{printable(override)}: not of the form key=value")
+    *sections, last = key.split(".")
+    for name in sections:
+        values = _section(values, name, key)[name]
+    _section(values, last, key)
+    try:
+        _put(values, last, dialect.parse_value(text))
+    except ValueError as error:
+        raise UserError(f"{printable(override)}: {error}; a text with such signs goes in quotes") from None
+
+
+def _section(values: Any, name: str, key: str) -> CommentedMap:
+    """The values, if they are a section that has a key of that name."""
+    if not isinstance(values, CommentedMap) or name not in values:
+        known = nearest(name, values) if isinstance(values, CommentedMap) else "it is in no section"
+        raise UserError(f"{printable(key)}: unknown key, {known}")
+    return values
+
+
+def _put(values: CommentedMap, key: str, value: Any) -> None:
+    """Set a value in one line; a whole section that is set anew stays in its lines, with its comments."""
+    old = values[key]
+    if isinstance(old, CommentedMap) and isinstance(value, dict) and old.keys() == value.keys():
+        for name in value:
+            _put(old, name, value[name])
+    else:
+        values[key] = _in_one_line(value)
+
+
+def _in_one_line(value: Any) -> Any:
+    if isinstance(value, str) and not dialect.plain(value):
+        return SingleQuotedScalarString(value)
+    if not isinstance(value, dict | list):
+        return value
+    line: CommentedMap | CommentedSeq
+    if isinstance(value, dict):
+        line = CommentedMap({key: _in_one_line(each) for key, each in value.items()})
+    else:
+        line = CommentedSeq(map(_in_one_line, value))
+    line.fa.set_flow_style()
+    return line
 
 
 def _plain(values: Any) -> Any:

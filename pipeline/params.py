@@ -1,10 +1,12 @@
 """params.yaml, typed and strict: read once, in one place, and any key that is unknown or ill-typed is named."""
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -12,11 +14,12 @@ from asc_core import UserError
 from asc_core.compression.config import PruningConfig
 from asc_core.config import SEED, shown
 from asc_core.corpus.config import FetchConfig, SyntheticConfig
-from asc_core.errors import ConfigError
+from asc_core.errors import ConfigError, reason
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
 from asc_core.training.augmentation.config import AugmentConfig
 from asc_core.training.config import DistillationConfig, Schedule, TrainingConfig
+from pipeline import dialect
 
 PARAMS = Path("params.yaml")
 
@@ -175,16 +178,17 @@ def check(model: type[Checked], values: object, origin: Path | str) -> Checked:
     try:
         # As JSON, because strict validation of Python objects would want dataclass instances and not mappings.
         return model.model_validate_json(json.dumps(values))
-    except TypeError as error:
-        raise UserError(f"{origin}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"{origin}: " + "; ".join(_explain(each) for each in error.errors())) from None
+        raise UserError(f"{origin}: " + "; ".join(_explain(each, model) for each in error.errors())) from None
+    except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, a number of thousands of digits
+        raise UserError(f"{origin}: {reason(error)}") from None
 
 
-def _explain(error: ErrorDetails) -> str:
+def _explain(error: ErrorDetails, model: type[Section]) -> str:
+    *section, last = error["loc"] or [""]
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: unknown key, remove it or mend its spelling"
+        return f"{key}: unknown key, {nearest(str(last), _keys(model, section))}"
     if error["type"] in ("missing", "missing_argument"):
         return f"{key}: missing key"
     cause = error.get("ctx", {}).get("error")
@@ -192,6 +196,28 @@ def _explain(error: ErrorDetails) -> str:
         key = ".".join(part for part in (key, cause.field) if part)
         return f"{key}: {cause.reason}" if key else cause.reason
     return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {shown(error['input'])}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to do about a key that does not exist: the one that was meant, or those that there are."""
+    names = list(known)
+    close = get_close_matches(name, names, 1)
+    return f"the nearest is {close[0]}" if close else f"known are {', '.join(names)}"
+
+
+def _keys(kind: Any, path: Sequence[str | int]) -> list[str]:
+    """The keys of the section that is found along `path`, from a section of the type `kind`."""
+    keys: dict[str, Any] = {}
+    if get_args(kind):
+        return [key for each in get_args(kind) for key in _keys(each, path)]
+    if isinstance(kind, type) and issubclass(kind, Section):
+        keys = {name: field.annotation for name, field in kind.model_fields.items()}
+    elif isinstance(kind, type) and is_dataclass(kind):
+        keys = get_type_hints(kind)
+        keys = {each.name: keys[each.name] for each in fields(kind)}
+    if not path or not keys:
+        return list(keys)
+    return _keys(keys.get(str(path[0]), kind), path[1:])  # names of releases, and positions, are no keys of a type
 
 
 def load(path: Path = PARAMS) -> Params:
@@ -204,9 +230,11 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def read_yaml(path: Path) -> object:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `python -m pipeline.configure quick` in the project") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    """What a file of parameters holds.
+
+    Raises:
+        UserError: it is missing, or not YAML in UTF-8.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run `asc configure quick` in the project")
+    return dialect.read(path)

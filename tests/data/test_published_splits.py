@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workspace import ROOT
 
 from asc_core import UserError
-from pipeline.params import load
+from pipeline.configure import parameters
 from pipeline.stages.validate import report
 from pipeline.validation.check import check, verdict
 from pipeline.validation.suite import suite
@@ -21,7 +20,7 @@ TEST = {"a": 330, "b": 329, "c": 329, "s1": 330, "s2": 330, "s3": 330, "s4": 330
 
 @pytest.fixture(scope="module")
 def expect():
-    return load(ROOT / "pipeline/conf/tau2020.yaml").data.expect
+    return parameters("tau2020").data.expect
 
 
 def inspected(expect, train: dict[str, int], test: dict[str, int]) -> pd.DataFrame:

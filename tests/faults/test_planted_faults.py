@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from workspace import ROOT
 
 from asc_core import UserError
 from asc_core.corpus.layout import SPLITS, read_corpus
 from asc_core.files import write_json
-from pipeline.params import Bounds, ExpectAudio, ExpectCounts, Params, SplitSizes, load
+from pipeline.configure import parameters
+from pipeline.params import Bounds, ExpectAudio, ExpectCounts, Params, SplitSizes
 from pipeline.paths import CLIPS, CORPUS, DATA_DOCS, VALIDATION
 from pipeline.runtime.journal import Journal
 from pipeline.stages.validate import validate
@@ -329,7 +329,7 @@ FAULTS: list[Callable[[Corpus], Blamed]] = [
 @pytest.fixture(scope="module")
 def profile() -> Params:
     """The profile quick, with a word on the duration of the rendered clips."""
-    return with_expect(load(ROOT / "pipeline/conf/quick.yaml"), audio=AUDIO)
+    return with_expect(parameters("quick"), audio=AUDIO)
 
 
 AUDIO = ExpectAudio(sample_rate=RATE, channels=1, subtype="PCM_24", seconds=SECONDS)
@@ -488,7 +488,7 @@ def test_a_profile_without_expectations_takes_any_sound_corpus(rendered, tmp_pat
     corpus = Corpus(tmp_path / "corpus")
     for rate, channels, subtype in ((48_000, 1, "PCM_24"), (RATE, 2, "PCM_16"), (8_000, 1, "FLOAT")):
         corpus.write(corpus.clip("train"), noise(0.7, rate, channels), rate, subtype)
-    folder = load(ROOT / "pipeline/conf/folder.yaml")
+    folder = parameters("folder")
     assert run(corpus.root, folder, tmp_path) == ""
 
 

@@ -10,20 +10,86 @@ from workspace import ROOT
 from asc_core import UserError
 from asc_core.config import Config
 from pipeline import params
-from pipeline.configure import PROFILES, configure
+from pipeline.configure import PROFILES, configure, parameters, profiles
 from pipeline.paper.rows import systems
 
 
-def test_the_committed_parameters_are_the_profile_quick():
-    assert (ROOT / "params.yaml").read_text() == (PROFILES / "quick.yaml").read_text()
+def leaves(values, path=()):
+    """What stands at the end of each path of keys."""
+    if not isinstance(values, dict):
+        return {path: values}
+    return {end: value for key, each in values.items() for end, value in leaves(each, (*path, key)).items()}
 
 
-@pytest.mark.parametrize("profile", sorted(path.stem for path in PROFILES.glob("*.yaml")))
-def test_every_profile_is_valid_and_written_as_it_is(profile, tmp_path):
-    path = tmp_path / "params.yaml"
-    configure(profile, [], path)
-    params.load(path)
-    assert path.read_text() == (PROFILES / f"{profile}.yaml").read_text()
+def written(profile, folder):
+    configure(profile, [], folder / "params.yaml")
+    return folder / "params.yaml"
+
+
+def comments(path):
+    """The comments at the end of lines, by the first word of the line."""
+    lines = [line.partition(" # ") for line in path.read_text().splitlines() if not line.startswith("#")]
+    return [(line.split()[0], comment) for line, _, comment in lines if comment]
+
+
+def test_the_committed_parameters_are_the_profile_quick(tmp_path):
+    assert (ROOT / "params.yaml").read_text() == written("quick", tmp_path).read_text()
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_a_profile_is_written_whole_and_its_word_counts(profile, tmp_path):
+    path = written(profile, tmp_path)
+    assert params.load(path) == parameters(profile)
+    base, own = (leaves(params.read_yaml(PROFILES / f"{name}.yaml")) for name in ("base", profile))
+    found = leaves(params.read_yaml(path))
+    assert {key: found[key] for key in own} == own
+    for key, value in base.items():
+        assert key in own or any(other[: len(key)] == key for other in own) or found[key] == value, key
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_every_comment_is_written_and_that_of_a_profile_before_that_of_the_base(profile, tmp_path):
+    path = written(profile, tmp_path)
+    base, own = (comments(PROFILES / f"{name}.yaml") for name in ("base", profile))
+    found = comments(path)
+    assert [pair for pair in own if pair not in found] == []
+    assert [pair for pair in base if pair not in found and pair[0] not in dict(own)] == []
+    head = path.read_text().partition("\n\n")[0]
+    assert head.startswith(f"# Profile {profile}: ") and (PROFILES / f"{profile}.yaml").read_text().startswith(head)
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_an_empty_line_stands_before_every_section(profile, tmp_path):
+    lines = written(profile, tmp_path).read_text().splitlines()
+    at = [number for number, line in enumerate(lines) if line and line[0] not in "# "]
+    assert [number for number, line in enumerate(lines) if not line] == [number - 1 for number in at]
+    assert len(at) == len(params.Params.model_fields)
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_a_profile_says_nothing_twice(profile):
+    """But what it has a comment of its own for."""
+    base, own = (params.read_yaml(PROFILES / f"{name}.yaml") for name in ("base", profile))
+    remarked = {key for key, _ in comments(PROFILES / f"{profile}.yaml")}
+    for path, value in leaves(own).items():
+        assert leaves(base).get(path, ...) != value or {f"{key}:" for key in path} & remarked, path
+
+
+def test_the_published_system_marks_what_is_ours():
+    marked = {key for key, comment in comments(PROFILES / "tau2020.yaml") if "ours" in comment}
+    for key in ("n_mels", "precision", "spec_augment", "device_transfer", "weight", "temperature", "network"):
+        assert f"{key}:" in marked
+    assert "CP-ResNet" in (PROFILES / "tau2020.yaml").read_text().partition("\n\n")[0]
+    assert parameters("tau2020").augment.device_transfer is not None
+
+
+@pytest.mark.parametrize("name", ["base", "../conf/quick", "conf/quick", "quick.yaml", "/etc/hosts", "", "quick\n"])
+def test_a_profile_is_a_name_and_never_a_path(name, tmp_path):
+    (tmp_path / "other.yaml").write_text((ROOT / "params.yaml").read_text())
+    for profile in (name, str(tmp_path / "other")):
+        with pytest.raises(UserError, match=r"^[^\n]*: no such profile, known are folder, quick, tau2020$"):
+            configure(profile, [], tmp_path / "params.yaml")
+    assert not (tmp_path / "params.yaml").exists()
 
 
 def test_overrides_change_one_key_each_and_keep_the_comments(tmp_path):
@@ -44,8 +110,14 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("teacher.network.tua=1", "teacher.network.tua: unknown key"),
-        ("teacher.network={name: bc_resnet_asc, tau: 1, nrom: none}", "teacher.network.nrom: unknown key"),
+        ("teacher.network.tua=1", "teacher.network.tua: unknown key, the nearest is tau"),
+        ("techer.network.tau=1", "techer.network.tau: unknown key, the nearest is teacher"),
+        ("seeds.first=1", "seeds.first: unknown key, it is in no section"),
+        ("tracking.colour=red", "tracking.colour: unknown key, known are experiment"),
+        (
+            "teacher.network={name: bc_resnet_asc, tau: 1, nrom: none}",
+            "teacher.network.nrom: unknown key, the nearest is norm",
+        ),
         ("teacher.network.norm=batch", "teacher.network.norm: needs one of none, resnorm, "),
         ("training.batch_size=many", "training.batch_size: Input should be a valid integer"),
         ("training.batch_size=1.5", "training.batch_size: Input should be a valid integer"),
@@ -75,7 +147,10 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         ("data.expect.audio={sample_rate: 44100}", "data.expect.audio.seconds: missing key"),
         ("data.expect.counts.train.city=[0, 5]", "data.expect.counts.train.city.0: "),
         ("data.expect.counts.train.city=[9, 5]", "data.expect.counts.train.city: the least must not be more"),
-        ("data.expect.releases={one: {train: 5, tset: 4}}", "data.expect.releases.one.tset: unknown key"),
+        (
+            "data.expect.releases={one: {train: 5, tset: 4}}",
+            "data.expect.releases.one.tset: unknown key, the nearest is test",
+        ),
         ("seeds", "seeds: not of the form key=value"),
     ],
 )
@@ -125,7 +200,7 @@ def configurations():
 
 def test_a_missing_key_is_named(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text((PROFILES / "quick.yaml").read_text().replace("  ratio: 0.5", "  # ratio: 0.5"))
+    path.write_text((ROOT / "params.yaml").read_text().replace("  ratio: 0.5", "  # ratio: 0.5"))
     with pytest.raises(UserError, match=r"prune\.ratio: missing key"):
         params.load(path)
 

@@ -155,6 +155,7 @@ SYSTEMS = {
 FIGURE1 = "asc_small_none"  # the network whose features are looked at
 
 # The rows of the compression table; the first is the uncompressed network, trained for longer where it was published.
+# Which published figure belongs to which is ours: one source ticks distillation in both compressed rows.
 VANILLA = "asc_large_resnorm"
 COMPRESSION = {
     VANILLA: ("large + ResNorm, 32 bit", Published(76.3, 0.8)),
