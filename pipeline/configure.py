@@ -84,9 +84,9 @@ def _merge_comment(values: CommentedMap, profile: CommentedMap, key: str) -> Non
     """ruamel keeps the comment at the end of a key's line together with the empty lines behind it, which stay."""
     token = profile.ca.items.get(key, [None] * 4)[2]
     if token and (comment := token.value.partition("\n")[0]):
-        places = values.ca.items.setdefault(key, [None] * 4)
-        behind = places[2].value.partition("\n")[2] if places[2] else ""
-        places[2] = CommentToken(f"{comment}\n{behind}", token.start_mark, None)
+        tokens = values.ca.items.setdefault(key, [None] * 4)
+        behind = tokens[2].value.partition("\n")[2] if tokens[2] else ""
+        tokens[2] = CommentToken(f"{comment}\n{behind}", token.start_mark, None)
 
 
 def _override(values: CommentedMap, override: str) -> None:
