@@ -4,6 +4,7 @@ ASC_FUZZ=1 makes as many inputs as a release needs; the suite makes a few. Seeds
 time, and an input that breaks something is found again by its number.
 """
 
+import copy
 import faulthandler
 import json
 import multiprocessing
@@ -119,7 +120,7 @@ def _exchange(rng: random.Random, value: Any) -> Any:
     if not isinstance(value, dict | list) or not value or rng.random() < 0.1:
         if isinstance(value, int | float) and not isinstance(value, bool) and rng.random() < 0.5:
             return value * rng.choice([-1, 0.5, 2, 10, 1000, 10**6])
-        return rng.choice([*NUMBERS, *NUMBERS, *OTHERS, DIGITS])
+        return copy.deepcopy(rng.choice([*NUMBERS, *NUMBERS, *OTHERS, DIGITS]))
     key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
     what = rng.random()
     if what < 0.1:
@@ -128,7 +129,7 @@ def _exchange(rng: random.Random, value: Any) -> Any:
         if isinstance(value, dict):
             value[rng.choice(["", "x", "\x1b[31m", "__class__"])] = rng.choice(NUMBERS)
         else:
-            value.append(value[key])
+            value.append(copy.deepcopy(value[key]))
     else:
         value[key] = _exchange(rng, value[key])
     return value
