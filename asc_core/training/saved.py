@@ -47,6 +47,10 @@ def resume(path: Path, state: State) -> None:
     epoch = metadata.get("epoch", "")
     if metadata.get("checksum") != checksum(tensors, epoch, job):
         raise Unusable("its checksum does not fit")
+    if not (epoch.isascii() and epoch.isdecimal() and len(epoch) < 10 and int(epoch) <= state.job.schedule.epochs):
+        raise Unusable("it does not say how far the training is")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise Unusable("it holds numbers that are not finite")
     state.network.load_state_dict(_below(NETWORK, tensors))
     description: dict[str, Any] = state.optimizer.state_dict()
     momenta = _below(MOMENTUM, tensors)
