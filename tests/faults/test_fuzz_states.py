@@ -56,9 +56,9 @@ def make_state(rng: random.Random, folder: Path, target: Path) -> Path:
         else:
             forged = fuzzing.hostile(rng, metadata)
             forged = forged if isinstance(forged, dict) else {"epoch": forged}
-            metadata = {key: value if isinstance(value, str) else fuzzing.text(value) for key, value in forged.items()}
+            metadata = {key: value if isinstance(value, str) else str(value) for key, value in forged.items()}
             metadata = {key: value.encode(errors="replace").decode() for key, value in metadata.items()}
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and all(tensor.dtype != torch.bfloat16 for tensor in tensors.values()):
             metadata["checksum"] = saved.checksum(tensors, metadata.get("epoch", ""), metadata.get("job", ""))
         data = save(tensors, metadata=metadata)
     elif what < 0.95:
