@@ -47,8 +47,12 @@ def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, mo
     wanted = check(model, _plain(values), path)
     with replacing(path) as temporary:
         dialect.write(temporary, values)
-        if check(model, dialect.read(temporary), path) != wanted:
-            raise UserError(f"{path}: would be read in another way than it was to be written")
+        try:
+            same = check(model, dialect.read(temporary), path) == wanted
+        except UserError:
+            same = False
+        if not same:
+            raise UserError(f"{path}: would be read in another way than it was to be written; it stays as it was")
 
 
 def _profile(name: str) -> CommentedMap:
@@ -128,7 +132,7 @@ def _in_one_line(value: Any) -> Any:
         return value
     line: CommentedMap | CommentedSeq
     if isinstance(value, dict):
-        line = CommentedMap({key: _in_one_line(each) for key, each in value.items()})
+        line = CommentedMap({_in_one_line(key): _in_one_line(each) for key, each in value.items()})
     else:
         line = CommentedSeq(map(_in_one_line, value))
     line.fa.set_flow_style()

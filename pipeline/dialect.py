@@ -4,6 +4,7 @@
 What would make a file say another thing than it seems to is refused: anchors, aliases, tags, keys that come twice.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,23 @@ def parse(text: str) -> Any:
         ValueError: it is not YAML, or not of this dialect; one line says why.
     """
     from ruamel.yaml import YAML
+
+    _check_events(_by_ruamel(lambda: list(YAML(typ="safe", pure=True).parse(text)), text))
+    values = _by_ruamel(lambda: YAML(typ="safe").load(text), text)
+    _check_values(values)
+    return values
+
+
+def _by_ruamel(read: Callable[[], Any], text: str) -> Any:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        _check_events(list(YAML(typ="safe", pure=True).parse(text)))
-        values = YAML(typ="safe").load(text)
+        return read()
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark and "\n" in text.strip() else ""
         raise ValueError(f"not YAML ({error.problem}{line})") from None
     except (YAMLError, ValueError) as error:  # a sign or a number that YAML does not take
         raise ValueError(f"not YAML ({reason(error)})") from None
-    _check_values(values)
-    return values
 
 
 def read(path: Path) -> Any:

@@ -54,7 +54,7 @@ def test_a_misspelt_key(workspace):
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
         "validate: error: params.yaml: data.expect.unseen_devices: missing key; "
-        "data.expect.unsen_devices: unknown key, remove it or mend its spelling"
+        "data.expect.unsen_devices: unknown key, the nearest is unseen_devices"
     ]
 
 

@@ -31,6 +31,7 @@ def at(values, key):
     ("override", "value"),
     [
         ("data.expect.devices=[on, off, y, 'null', '12:30']", ["on", "off", "y", "null", "12:30"]),
+        ('data.expect.releases={"12:30": {train: 1, test: 2}}', {"12:30": {"train": 1, "test": 2}}),
         ("tracking.experiment=12:30", "12:30"),
         ("tracking.experiment=on", "on"),
         ("tracking.experiment=No", "No"),
