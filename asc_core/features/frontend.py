@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from asc_core.config import shown
 from asc_core.errors import UserError
 from asc_core.features.audio import read_blocks
 from asc_core.features.config import FeatureConfig
@@ -30,7 +31,7 @@ def features_of(description: dict[str, Any]) -> tuple[FeatureConfig, float]:
         if round(seconds * config.sample_rate) < 1 or config.n_mels * config.frames(seconds) > ENTRIES:
             raise ValueError(f"clips of {seconds} s")
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise UserError(f"it does not say what features it was trained on ({error!r})") from None
+        raise UserError(f"it does not say what features it was trained on ({shown(error)})") from None
     return config, seconds
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import check_frames
 from asc_core.models.norm import SubSpectralNorm, placement
 
 
@@ -76,6 +77,7 @@ class BCResNetASC(nn.Module):
     """
 
     BLOCKS = (2, 2, 2, 3)
+    FRAMES = 7  # the fewest that two poolings leave one of
 
     def __init__(self, classes: int, config: NetworkConfig) -> None:
         super().__init__()
@@ -98,6 +100,7 @@ class BCResNetASC(nn.Module):
 
     def features(self, x: Tensor, stages: int = 4) -> Tensor:
         """What leaves stage number `stages`, before its pooling: (batch, channel, frequency, time)."""
+        check_frames(x, self.FRAMES)
         x = self.stem(self.input_norm(self.input(x)))  # (batch, 2c, frequency / 2, time / 2)
         for number, stage in enumerate(self.stages[:stages], start=1):
             x = stage(x)

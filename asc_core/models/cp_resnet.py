@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.common_types import _size_2_t
 
 from asc_core.models.config import NetworkConfig
+from asc_core.models.networks import check_frames
 from asc_core.models.norm import placement
 
 
@@ -52,6 +53,7 @@ class CPResNet(nn.Module):
     """
 
     BLOCKS = (4, 4, 4)
+    FRAMES = 17  # the fewest that the poolings leave one of
     GROUPS = (1, 1, 1)  # of the convolutions of a stage
     POOLING: ClassVar[dict[int, _size_2_t]] = {1: 2, 2: 2, 4: 2}  # max-pooling after so many blocks of the first stage
 
@@ -85,6 +87,7 @@ class CPResNet(nn.Module):
 
     def features(self, x: Tensor, stages: int = 3) -> Tensor:
         """What leaves stage number `stages`: (batch, channel, frequency, time)."""
+        check_frames(x, self.FRAMES)
         x = self.stem(self.input_norm(self.input(x)))  # (batch, width, frequency / 2 - 1, time / 2 - 1)
         for stage in self.stages[:stages]:
             x = stage(x)
@@ -104,5 +107,6 @@ class CPResNetSmall(CPResNet):
     """
 
     BLOCKS = (2, 1, 1)
+    FRAMES = 5
     GROUPS = (1, 2, 1)
     POOLING: ClassVar[dict[int, _size_2_t]] = {0: 2, 1: (2, 1), 2: (2, 1)}

@@ -14,11 +14,22 @@ entry in `config.NETWORKS` gives it a name.
 
 from pkgutil import resolve_name
 
-from torch import nn
+from torch import Tensor, nn
 
+from asc_core.errors import UserError
 from asc_core.models.config import NETWORKS, NetworkConfig
 
 
 def build(config: NetworkConfig, classes: int) -> nn.Module:
     """A freshly initialised network with so many classes."""
     return resolve_name(NETWORKS[config.name])(classes, config)
+
+
+def check_frames(x: Tensor, least: int) -> None:
+    """Refuse clips (batch, 1, frequency, time) of which a network's poolings would leave nothing.
+
+    Raises:
+        UserError: there are fewer frames than `least`.
+    """
+    if x.shape[-1] < least:
+        raise UserError(f"clips of {x.shape[-1]} frames, this network needs at least {least}: take longer clips")

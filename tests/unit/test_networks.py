@@ -173,3 +173,11 @@ def test_a_new_network_and_a_new_normalisation_need_an_entry_each(store, tmp_pat
     quantize(network)
     package.write(tmp_path / "tiny.asc", network, description, store.scenes)
     assert torch.equal(package.read(tmp_path / "tiny.asc")[0](x), network(x))
+
+
+@pytest.mark.parametrize(("name", "least"), [("bc_resnet_asc", 7), ("cp_resnet", 17), ("cp_resnet_small", 5)])
+def test_clips_of_which_the_poolings_would_leave_nothing_are_refused(name, least):
+    network = small(name)
+    assert network(torch.zeros(1, 1, 64, least)).shape == (1, 3)
+    with pytest.raises(UserError, match=f"clips of {least - 1} frames, this network needs at least {least}"):
+        network(torch.zeros(1, 1, 64, least - 1))
