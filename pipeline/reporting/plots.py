@@ -38,12 +38,12 @@ def confusion(predictions: pd.DataFrame, path: Path) -> None:
     """The confusion matrix, in percent of each true scene's clips.
 
     Args:
-        predictions: a row a clip: `filename`, `scene`, `device`, `model`, and a probability column for each scene.
+        predictions: a row a clip: `scene`, and as its only columns of numbers the probability of each scene.
     """
     from sklearn.metrics import confusion_matrix
 
     scenes = sorted(predictions["scene"].unique())
-    answers = predictions.drop(columns=["filename", "scene", "device", "model"]).idxmax(axis=1)
+    answers = predictions.select_dtypes("number").idxmax(axis=1)
     matrix = 100 * confusion_matrix(predictions["scene"], answers, labels=scenes, normalize="true")
     figure = _figure((2 + 0.6 * len(scenes), 1.5 + 0.6 * len(scenes)))
     axes = figure.subplots()

@@ -6,6 +6,7 @@ from torch import nn
 from asc_core.compression import package
 from asc_core.compression.size import account, as_json, totals
 from asc_core.evaluation.metrics import score
+from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
@@ -24,13 +25,11 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
     }
     # The package itself is evaluated: what is measured is what ships.
     networks["quantized"] = package.read(made(package_path(seed)))[0]
-    clips = store.clips[store.clips["split"] == "test"][["filename", "scene", "device"]].reset_index(drop=True)
     results, tables = {}, []
     for name, network in networks.items():
         logits, metrics = score(network, store)
         results[name] = {**metrics, "size": {**totals(network), **costs(network, (1, *store.array.shape[1:]))}}
-        probabilities = pd.DataFrame(logits.softmax(dim=1).numpy(), columns=store.scenes)
-        tables.append(pd.concat([clips.assign(model=name), probabilities], axis=1))
+        tables.append(prediction_table(store, store.rows("test"), logits, name))
         print(f"evaluate@{seed}: {name}: {metrics['accuracy']:.1f} %, log loss {metrics['log_loss']:.3f}")
     results["quantized"]["size"]["file_bytes"] = package_path(seed).stat().st_size
     journal.metrics(results)

@@ -9,6 +9,7 @@ from torch import nn
 
 from asc_core.errors import UserError
 from asc_core.evaluation.metrics import log_losses, metrics_of
+from asc_core.evaluation.predictions import prediction_table
 from asc_core.models.inference import predict
 
 CLIPS = pd.DataFrame(
@@ -138,3 +139,21 @@ def test_an_answer_that_is_not_finite_is_an_error_that_names_the_clip(store):
     first = store.clips["filename"].iloc[rows[0]]
     with pytest.raises(UserError, match=f"{store.folder}: what the network answers to {first} is not finite"):
         predict(Broken(), store, rows)
+
+
+def test_a_table_of_predictions_has_what_it_takes_to_judge_each_answer(store):
+    rows = store.rows("test")[::-1].copy()
+    answers = torch.randn(len(rows), 3, generator=torch.Generator().manual_seed(0))
+    found, clips = prediction_table(store, rows, answers, "mine"), store.clips.iloc[rows]
+    assert list(found) == ["filename", "scene", "device", "model", "location", "unseen", "bus", "park", "tram"]
+    for column in ("filename", "scene", "device", "location"):
+        assert found[column].tolist() == clips[column].tolist()
+    assert set(found["model"]) == {"mine"} and set(found["device"][found["unseen"]]) == {"c"}
+    torch.testing.assert_close(torch.from_numpy(found[store.scenes].to_numpy(copy=True)), answers.softmax(dim=1))
+
+
+def test_a_scene_that_is_called_what_a_column_is_costs_one_line(write_store, tmp_path):
+    clips = CLIPS.replace({"scene": {"tram": "location"}}).assign(filename="x", location="y")
+    store = write_store(tmp_path / "store", clips, np.zeros((8, 32, 4)))
+    with pytest.raises(UserError, match="a scene is called 'location', as a column of predictions is; rename it"):
+        prediction_table(store, store.rows("test"), torch.zeros(6, 2), "mine")
