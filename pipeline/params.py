@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from asc_core import UserError
 from asc_core.compression.config import PruningConfig
 from asc_core.config import SEED, shown
-from asc_core.corpus.config import FetchConfig, SyntheticConfig
+from asc_core.corpus.config import FetchConfig, Lists, SyntheticConfig
 from asc_core.errors import ConfigError, reason
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
@@ -23,6 +23,7 @@ from pipeline import dialect
 
 PARAMS = Path("params.yaml")
 
+SHARE = "{share}"
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(gt=0, le=10**12)]
 Seeds = Annotated[list[Annotated[int, Field(ge=SEED.least, le=SEED.most)]], Field(min_length=1, max_length=1_000)]
@@ -86,7 +87,20 @@ class Expect(Section):
 class Data(Section):
     source: Literal["synthetic", "folder", "tau2020"]
     path: str
+    lists: Lists
+    share: Literal[5, 10, 25, 50, 100] | None  # of the training data, percent; stands for {share} in a list's name
     expect: Expect
+
+    @model_validator(mode="after")
+    def _share_is_of_a_list(self) -> "Data":
+        if (SHARE in self.lists.train) != (self.share is not None):
+            raise ConfigError(f"goes with {SHARE} in the name of lists.train, and neither without the other", "share")
+        return self
+
+    @property
+    def split_lists(self) -> Lists:
+        """The lists, of the share that is trained on."""
+        return replace(self.lists, train=self.lists.train.replace(SHARE, str(self.share)))
 
 
 class TeacherStage(Section):

@@ -37,6 +37,21 @@ class SyntheticConfig(Config):
 
 
 @dataclass(frozen=True)
+class Lists(Config):
+    """Which tables of a corpus name the clips of its splits, as paths within it.
+
+    Attributes:
+        train: the training split.
+        test: the test split.
+        evaluation: what is only to be classified; where there is no such table, or it is empty, the test split.
+    """
+
+    train: str = "evaluation_setup/fold1_train.csv"
+    test: str = "evaluation_setup/fold1_evaluate.csv"
+    evaluation: str = "evaluation_setup/fold1_test.csv"
+
+
+@dataclass(frozen=True)
 class FetchConfig(Config):
     """Where the archives come from and what becomes of them."""
 

@@ -39,7 +39,7 @@ from asc_core.cli import run
 from asc_core.compression import package
 from asc_core.compression.rules import LIMIT
 from asc_core.compression.size import totals
-from asc_core.corpus.layout import SPLITS, read_table
+from asc_core.corpus.layout import read_evaluation
 from asc_core.evaluation.metrics import accuracy, judge
 from asc_core.features.audio import read_samples
 from asc_core.features.config import FeatureConfig
@@ -64,7 +64,6 @@ from pipeline.params import Params
 from pipeline.paths import FEATURES, corpus_root, made, package_path
 
 FOLDER = Path("data/submission")
-EVALUATION = "evaluation_setup/fold1_test.csv"  # the challenge's list: filename, and no scene
 BATCH = 64
 METHODS = {
     "bc_resnet_asc": "BC-ResNet-ASC",
@@ -95,7 +94,7 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
     networks, scenes = [network for network, _ in members], description["labels"]
 
     root, store = corpus_root(), FeatureStore(made(FEATURES))
-    listed = evaluation_list(root)
+    listed = read_evaluation(root, settings.data.split_lists)["filename"].tolist()
     development = store.clips[store.clips["split"] == "test"].set_index("filename")
     names = list(dict.fromkeys([*listed, *development.index]))
     found = pd.DataFrame(probabilities(networks, names, store, root, description["features"]), names, scenes)
@@ -114,14 +113,6 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
         for name, content in files.items():
             pack.writestr(f"{told.label}/{name}", content)
     return archive
-
-
-def evaluation_list(root: Path) -> list[str]:
-    """The files to classify: those of fold1_test.csv where it names some, else those of the test split."""
-    path = root / EVALUATION
-    rows = path.read_text(encoding="utf-8").split("\n", 1)[1:] if path.is_file() else []
-    table = read_table(path if any(row.strip() for row in rows) else root / SPLITS["test"], ["filename"])
-    return table["filename"].tolist()
 
 
 def probabilities(

@@ -29,7 +29,7 @@ def download(params: Params, journal: Journal) -> None:
             tau2020.fetch(root, params.tau2020)
     else:
         root = Path(params.data.path)
-    clips = read_corpus(root)
+    clips = read_corpus(root, params.data.split_lists)
     stats = {name: (root / name).stat() for name in clips["filename"] if (root / name).is_file()}
     if not stats:
         why = absence(root / clips["filename"][0])

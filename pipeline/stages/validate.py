@@ -41,9 +41,9 @@ def report(root: Path, frames: dict[str, pd.DataFrame], rows: list[dict[str, Any
 
 def validate(params: Params, journal: Journal) -> None:
     """Validate the corpus and write the table of its clips."""
-    root, expect = corpus_root(), params.data.expect
-    clips, meta = inspect(root, read_corpus(root)), read_table(root / "meta.csv", list(META_COLUMNS))
-    frames = tables(clips, meta, expect)
+    root, expect, lists = corpus_root(), params.data.expect, params.data.split_lists
+    clips, meta = inspect(root, read_corpus(root, lists)), read_table(root / "meta.csv", list(META_COLUMNS))
+    frames = tables(clips, meta, expect, lists)
     remove(DATA_DOCS)
     rows = check(frames, suite(expect), DATA_DOCS)
     write_json(VALIDATION, report(root, frames, rows, expect))

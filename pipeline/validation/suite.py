@@ -36,7 +36,7 @@ def suite(expect: Expect) -> dict[str, list[Any]]:
         gxe.ExpectColumnValuesToMatchRegex(
             column="filename",
             regex=NAME_GRAMMAR,
-            notes="files are named audio/scene-city-location-segment-device.wav",
+            notes="files are named audio/scene-city-location-segment-device.wav, or -segment-part-device.wav",
         ),
         gxe.ExpectColumnValuesToBeNull(column="problem", notes="every listed audio file is there and whole"),
         gxe.ExpectColumnValuesToBeNull(column="defect", notes="every listed audio file has sound in it"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from asc_core.corpus.config import Lists
 from asc_core.corpus.layout import NAME_GRAMMAR, SPLITS
 from asc_core.features.audio import read_header, sample_problem
 from asc_core.progress import track
@@ -42,7 +43,7 @@ def inspect(root: Path, clips: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([clips, found.astype({"sample_rate": "Int64", "channels": "Int64", "seconds": "float64"})], axis=1)
 
 
-def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect) -> dict[str, pd.DataFrame]:
+def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect, lists: Lists = Lists()) -> dict[str, pd.DataFrame]:
     """The tables that the suite is about, from the inspected clips and the rows of meta.csv."""
     named = clips["filename"].str.extract(NAME_GRAMMAR)
     clips = clips.assign(
@@ -50,7 +51,8 @@ def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect) -> dict[str,
         name_location=named["city"] + "-" + named["location"],
         name_device=named["device"],
         city=named["city"],
-        segment=clips["filename"].str.rpartition("-")[0].where(named["segment"].notna()),
+        # All parts of a recording, through whichever device, are one.
+        segment="audio/" + named["scene"] + "-" + named["city"] + "-" + named["location"] + "-" + named["segment"],
     )
     sizes = clips["split"].value_counts().reindex(list(SPLITS), fill_value=0)
     return {
@@ -62,7 +64,7 @@ def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect) -> dict[str,
         "scenes": _counts(clips, "scene", expect.scenes),
         "devices": _counts(clips, "device", expect.devices),
         "cities": _counts(clips, "city", None),
-        "sizes": pd.DataFrame([{"lists": "fold1", **sizes}]),
+        "sizes": pd.DataFrame([{"lists": Path(lists.train).stem.removesuffix("_train"), **sizes}]),
     }
 
 

@@ -76,3 +76,14 @@ def test_the_training_split_of_one_release_with_the_test_split_of_the_other_is_r
     clips = inspected(expect, TRAIN, {**TEST, "b": 330, "c": 330})
     rows = check({"sizes": tables(clips, clips[["filename"]], expect)["sizes"]}, suite(expect), tmp_path)
     assert [row["bad_rows"] for row in rows] == [[{"train": "13962", "test": "2970", "lists": "fold1"}]]
+
+
+@pytest.mark.parametrize("part", ["", "-{}"])
+def test_all_parts_of_a_recording_belong_together(expect, part):
+    """A name has five fields, or six with the part of the segment that a file is."""
+    names = [f"audio/bus-lyon-1-0{part.format(number)}-{device}.wav" for number, device in ((0, "a"), (1, "b"))]
+    clips = pd.DataFrame({"filename": names, "scene": "bus", "location": "lyon-1", "split": ["train", "test"]})
+    frames = tables(clips.assign(device=["a", "b"]), clips[["filename"]], expect)
+    assert frames["clips"][["name_device", "city"]].values.tolist() == [["a", "lyon"], ["b", "lyon"]]
+    assert frames["segments"][["segment", "splits"]].values.tolist() == [["audio/bus-lyon-1-0", 2]]
+    assert frames["locations"]["splits"].tolist() == [2]

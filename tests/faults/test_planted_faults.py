@@ -13,7 +13,8 @@ import pytest
 import soundfile
 
 from asc_core import UserError
-from asc_core.corpus.layout import SPLITS, read_corpus
+from asc_core.corpus.config import Lists
+from asc_core.corpus.layout import read_corpus
 from asc_core.files import write_json
 from pipeline.configure import parameters
 from pipeline.params import Bounds, ExpectAudio, ExpectCounts, Params, SplitSizes
@@ -38,12 +39,14 @@ class Corpus:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.tables = {name: pd.read_csv(root / name, sep="\t", dtype=str) for name in (META, *SPLITS.values())}
+        self.tables = {
+            name: pd.read_csv(root / name, sep="\t", dtype=str) for name in (META, Lists().train, Lists().test)
+        }
         self.spared: set[str] = set()
 
     def clip(self, split: str, device: str = "a", city: str = "") -> str:
         """The name of a clip that has no fault yet."""
-        for name in self.tables[SPLITS[split]]["filename"]:
+        for name in self.tables[getattr(Lists(), split)]["filename"]:
             if name.endswith(f"-{device}.wav") and f"-{city}" in name and name not in self.spared:
                 self.spared.add(name)
                 return name
@@ -151,7 +154,7 @@ def a_sample_that_is_no_number(corpus: Corpus) -> Blamed:
 
 def row_twice_in_a_list(corpus: Corpus) -> Blamed:
     name = corpus.clip("test")
-    corpus.add(SPLITS["test"], name)
+    corpus.add(Lists().test, name)
     yield ONCE, name
 
 
@@ -163,7 +166,7 @@ def row_twice_in_meta(corpus: Corpus) -> Blamed:
 
 def clip_in_both_splits(corpus: Corpus) -> Blamed:
     name = corpus.clip("train")
-    corpus.add(SPLITS["test"], name)
+    corpus.add(Lists().test, name)
     yield ONCE, name
     yield "no file is in both splits", name
     yield "no segment is in both splits", name.removesuffix("-a.wav")
@@ -174,12 +177,10 @@ def segment_in_both_splits(corpus: Corpus) -> Blamed:
     """The locations are told apart in meta.csv, but the names say that both clips are the same stretch of sound."""
     kept = corpus.clip("train", city="paris")
     segment = kept.removesuffix("-a.wav")
-    other = next(
-        name for name in corpus.tables[SPLITS["train"]]["filename"] if name.startswith(segment) and name != kept
-    )
+    other = next(name for name in corpus.tables[Lists().train]["filename"] if name.startswith(segment) and name != kept)
     corpus.spared.add(other)
-    corpus.drop(SPLITS["train"], other)
-    corpus.add(SPLITS["test"], other)
+    corpus.drop(Lists().train, other)
+    corpus.add(Lists().test, other)
     corpus.set(META, other, identifier="paris-777")
     yield "no segment is in both splits", segment
     yield "the file name and the tables agree on the location", other
@@ -190,14 +191,14 @@ def location_in_both_splits(corpus: Corpus) -> Blamed:
     known, old = corpus.clip("train", city="prague"), corpus.clip("test", device="c")
     new = corpus.rename(old, old, f"audio/{scene_of(known)}-{location_of(known)}-999-c.wav")
     corpus.set(META, new, identifier=location_of(known), scene_label=scene_of(known))
-    corpus.set(SPLITS["test"], new, scene_label=scene_of(known))
+    corpus.set(Lists().test, new, scene_label=scene_of(known))
     yield "no location is in both splits", location_of(known)
 
 
 def label_that_the_name_contradicts(corpus: Corpus) -> Blamed:
     name = corpus.clip("test")
     other = "tram" if scene_of(name) != "tram" else "bus"
-    for table in (META, SPLITS["test"]):
+    for table in (META, Lists().test):
         corpus.set(table, name, scene_label=other)
     yield "the file name and the tables agree on the scene", name
 
@@ -223,7 +224,7 @@ def row_missing_in_meta(corpus: Corpus) -> Blamed:
 
 def clip_without_a_scene(corpus: Corpus) -> Blamed:
     name = corpus.clip("test", device="s6")
-    corpus.set(SPLITS["test"], name, scene_label="")
+    corpus.set(Lists().test, name, scene_label="")
     yield "every clip has a scene", name
 
 
@@ -235,7 +236,7 @@ def name_that_says_nothing(corpus: Corpus) -> Blamed:
 def unknown_scene(corpus: Corpus) -> Blamed:
     old = corpus.clip("test", device="s3")
     new = corpus.rename(old, scene_of(old), "forest")
-    for table in (META, SPLITS["test"]):
+    for table in (META, Lists().test):
         corpus.set(table, new, scene_label="forest")
     yield "every scene is one of data.expect.scenes", new
     yield "every scene has clips to train on", "forest"
@@ -261,9 +262,9 @@ def too_few_clips_of_a_device(corpus: Corpus) -> Blamed:
 
 
 def seen_device_missing_in_training(corpus: Corpus) -> Blamed:
-    for name in corpus.tables[SPLITS["train"]]["filename"]:
+    for name in corpus.tables[Lists().train]["filename"]:
         if name.endswith("-s3.wav"):
-            corpus.drop(SPLITS["train"], name)
+            corpus.drop(Lists().train, name)
     yield "all other devices are in the training split", "s3"
 
 
@@ -273,9 +274,9 @@ def device_that_no_clip_has(corpus: Corpus) -> Blamed:
 
 
 def too_few_clips_of_a_city(corpus: Corpus) -> Blamed:
-    names = [name for name in corpus.tables[SPLITS["train"]]["filename"] if "-vienna-" in name]
+    names = [name for name in corpus.tables[Lists().train]["filename"] if "-vienna-" in name]
     for name in names[:4]:
-        corpus.drop(SPLITS["train"], name)
+        corpus.drop(Lists().train, name)
     yield "clips are within data.expect.counts.train.city: at least 5", "vienna"
     yield "clips are within data.expect.counts.train.scene: at least 3", scene_of(names[0])
 
@@ -462,7 +463,7 @@ def test_markup_in_names_is_text_in_the_report(rendered, profile, tmp_path):
     name = corpus.rename(old, old, "audio/<script>planted(1)<script>.wav")
     scene, device = "<script>planted(2)</script>", "<img src=planted onerror='planted(3)'>"
     other, third = corpus.clip("test"), corpus.clip("train")
-    corpus.set(SPLITS["test"], other, scene_label=scene)
+    corpus.set(Lists().test, other, scene_label=scene)
     corpus.set(META, third, source_label=device)
     corpus.save()
     told = run(corpus.root, profile, tmp_path)
@@ -477,7 +478,7 @@ def test_names_that_move_a_cursor_or_begin_a_line_are_told_in_one_line(rendered,
     shutil.copytree(rendered, tmp_path / "corpus")
     corpus = Corpus(tmp_path / "corpus")
     name = corpus.clip("test")
-    corpus.set(SPLITS["test"], name, scene_label="a\n\x1b[2Jb")
+    corpus.set(Lists().test, name, scene_label="a\n\x1b[2Jb")
     corpus.save()
     told = run(corpus.root, profile, tmp_path)
     assert told.isprintable() and r"a\n\x1b[2Jb" in told

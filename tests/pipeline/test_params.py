@@ -9,6 +9,7 @@ from workspace import ROOT
 
 from asc_core import UserError
 from asc_core.config import Config
+from asc_core.corpus.config import Lists
 from pipeline import params
 from pipeline.configure import PROFILES, configure, parameters, profiles
 from pipeline.paper.rows import systems
@@ -141,6 +142,9 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         (f"seeds=[{2**200}]", "seeds.0: Input should be less than or equal to 4294967295"),
         (f"synthetic.seed={2**200}", "synthetic.seed: needs a whole number from 0 to 4,294,967,295"),
         ("synthetic.train_copies=31", "synthetic.train_copies: 31 is more than the 30 of train_recordings"),
+        ("data.share=25", "data.share: goes with {share} in the name of lists.train"),
+        ("data.lists.train='split{share}.csv'", "data.share: goes with {share} in the name of lists.train"),
+        ("data.share=30", "data.share: Input should be 5, 10, 25, 50 or 100"),
         ("tau2020.connections=100000", "tau2020.connections: needs a whole number from 1 to 32"),
         ("student.start=teacher", "student.start: teacher needs student.network"),
         ("teacher.schedule={epochs: 1, learning_rate: 0.1, warm_up: 0}", "teacher.schedule.warm_up: unknown key"),
@@ -212,3 +216,10 @@ def test_a_file_that_is_no_mapping_is_named(text, tmp_path):
         path.write_text(text)
     with pytest.raises(UserError, match=r"params\.yaml"):
         params.load(path)
+
+
+def test_the_share_of_the_data_names_the_list_that_is_trained_on(tmp_path):
+    path = tmp_path / "params.yaml"
+    configure("folder", ["data.share=25", "data.lists.train='split_setup/split{share}.csv'"], path)
+    data = params.load(path).data
+    assert data.split_lists == Lists(train="split_setup/split25.csv") and "{share}" in data.lists.train

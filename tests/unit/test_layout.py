@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from asc_core.corpus.layout import read_corpus
+from asc_core.corpus.config import Lists
+from asc_core.corpus.layout import read_corpus, read_evaluation
 from asc_core.errors import UserError
 from asc_core.features.clips import unseen_devices
 
@@ -137,3 +138,40 @@ def test_surplus_cells_do_not_shift_the_columns(corpus):
     except UserError:
         return
     assert clips["scene"].tolist() == ["park", "bus", "bus", "park"]
+
+
+def test_other_lists_name_the_clips_of_the_splits(corpus):
+    (corpus / "setup").mkdir()
+    (corpus / "evaluation_setup/fold1_train.csv").rename(corpus / "setup/split25.csv")
+    (corpus / "evaluation_setup/fold1_evaluate.csv").rename(corpus / "setup/test.csv")
+    clips = read_corpus(corpus, Lists(train="setup/split25.csv", test="setup/test.csv"))
+    assert clips["split"].tolist() == ["train", "train", "test", "test"] and clips["device"].notna().all()
+    with pytest.raises(UserError, match=r"setup/split5\.csv: no such file"):
+        read_corpus(corpus, Lists(train="setup/split5.csv", test="setup/test.csv"))
+
+
+EVALUATION = "evaluation_setup/fold1_test.csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("filename\tdevice_id\r\naudio/0.wav\tunknown\r\naudio/1.wav\ts1\r\n", ["unknown", "s1"]),
+        ("filename\naudio/0.wav\naudio/park-lyon-2-1-b.wav\n", [None, "b"]),
+        ("filename\n\n", ["a", "s4"]),  # an empty list: the test split
+        (None, ["a", "s4"]),
+    ],
+)
+def test_the_devices_of_an_evaluation_list_are_its_own_or_those_of_meta(corpus, text, devices):
+    if text is not None:
+        (corpus / EVALUATION).write_bytes(text.encode())
+    clips = read_evaluation(corpus)
+    assert [None if pd.isna(device) else device for device in clips["device"]] == devices
+
+
+def test_an_evaluation_set_needs_no_meta(corpus):
+    (corpus / EVALUATION).write_text("filename\naudio/0.wav\n")
+    (corpus / "meta.csv").unlink()
+    assert read_evaluation(corpus)["device"].isna().all()
+    (corpus / "meta.csv").write_text("filename\tscene_label\naudio/0.wav\tbus\n")
+    assert read_evaluation(corpus)["device"].isna().all()
