@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from asc_core.errors import UserError
 from asc_core.features.store import FeatureStore
+from asc_core.models.config import NetworkConfig
 from asc_core.models.inference import predict
+from asc_core.models.networks import build
 from asc_core.training import distributed
 from asc_core.training.batches import Batch
 from asc_core.training.job import Job
@@ -25,6 +27,14 @@ Metrics = dict[str, float]
 
 class Diverged(UserError):
     """The loss is no longer a finite number."""
+
+
+def untrained(config: NetworkConfig, store: FeatureStore, seed: int) -> nn.Module:
+    """A network for the clips of `store` as a training begins with it: weights drawn by `seed`, input layer set."""
+    torch.manual_seed(seed)
+    network = build(config, len(store.scenes))
+    fit_input(network, store)
+    return network
 
 
 def fit_input(network: nn.Module, store: FeatureStore) -> None:

@@ -1,13 +1,11 @@
 """What a training minimises: cross-entropy, and with a teacher the distance from its answers as well."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asc_core.models import checkpoint
 from asc_core.training.config import DistillationConfig
 
 
@@ -17,15 +15,6 @@ class Teacher:
 
     network: nn.Module
     config: DistillationConfig
-
-    @classmethod
-    def load(cls, path: Path, config: DistillationConfig) -> "Teacher":
-        """The network of a checkpoint.
-
-        Raises:
-            UserError: it is missing, or no checkpoint.
-        """
-        return cls(checkpoint.load(path)[0], config)
 
 
 def objective(logits: Tensor, targets: Tensor, x: Tensor, teacher: Teacher | None) -> Tensor:

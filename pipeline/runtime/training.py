@@ -1,6 +1,8 @@
 """What the training stages share and no result depends on: progress into the journal, a state to continue from."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from torch import nn
 
@@ -10,41 +12,54 @@ from asc_core.files import digest
 from asc_core.models import checkpoint
 from asc_core.models.checkpoint import contiguous
 from asc_core.models.config import NetworkConfig
-from asc_core.training import distributed
+from asc_core.training import distributed, loop
 from asc_core.training.job import Job
-from asc_core.training.loop import Diverged, fit
 from asc_core.training.saved import checksum
 from pipeline.runtime.journal import Journal
 
 STATES = Path(".state/training")
 
+# Trains a network in place: (name of the stage, network, store, job).
+Fit = Callable[[str, nn.Module, FeatureStore, Job], None]
 
-def train(
-    stage: str, network: nn.Module, store: FeatureStore, job: Job, journal: Journal, *, last: bool = True
-) -> None:
-    """Train `network` in place; an interrupted training of the same job on the same clips goes on.
 
-    Where several processes share the training, all but the first end with the `last` of their stage: one writes what
-    comes of it.
+class Training:
+    """The trainings of a stage (a context manager, which gives the `Fit` that does them).
 
-    Raises:
-        UserError: the training fails for a reason that the user can mend.
+    Where several processes share them, all but the first end with the last one: one writes what comes of it.
     """
-    networks = [network, job.teacher.network] if job.teacher else [network]
-    weights = [checksum(contiguous(each.state_dict())) for each in networks]
-    saved = STATES / f"{digest(stage, repr(job), weights, store.key())}.safetensors"
-    journal.metrics({"clips": len(store.rows("train"))})
 
-    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        journal.metrics(metrics, step=epoch)
-        journal.send()
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
 
-    try:
-        fit(network, store, job, label=f"{stage}@{job.seed}", saved=saved, on_epoch=on_epoch)
-    except Diverged as error:
-        raise UserError(f"{error}; lower the learning_rate of this stage") from None
-    if last and distributed.leave() > 0:
-        raise SystemExit(0)
+    def __enter__(self) -> Fit:
+        return self.fit
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and distributed.leave() > 0:
+            raise SystemExit(0)
+
+    def fit(self, stage: str, network: nn.Module, store: FeatureStore, job: Job) -> None:
+        """Train `network` in place; an interrupted training of the same job on the same clips goes on.
+
+        Raises:
+            UserError: the training fails for a reason that the user can mend.
+        """
+        networks = [network, job.teacher.network] if job.teacher else [network]
+        weights = [checksum(contiguous(each.state_dict())) for each in networks]
+        saved = STATES / f"{digest(stage, repr(job), weights, store.key())}.safetensors"
+        self.journal.metrics({"clips": len(store.rows("train"))})
+
+        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+            self.journal.metrics(metrics, step=epoch)
+            self.journal.send()
+
+        try:
+            loop.fit(network, store, job, label=f"{stage}@{job.seed}", saved=saved, on_epoch=on_epoch)
+        except loop.Diverged as error:
+            raise UserError(f"{error}; lower the learning_rate of this stage") from None
 
 
 def save(network: nn.Module, config: NetworkConfig, store: FeatureStore, path: Path, journal: Journal) -> None:

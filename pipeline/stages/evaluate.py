@@ -4,13 +4,12 @@ import pandas as pd
 from torch import nn
 
 from asc_core.compression import package
-from asc_core.compression.size import account, as_json, totals
-from asc_core.evaluation.metrics import score
+from asc_core.compression.size import account, as_json
+from asc_core.evaluation.measure import measure
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
-from asc_core.models.macs import costs
 from pipeline.params import Params
 from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, made, model_path, package_path
 from pipeline.runtime.journal import Journal
@@ -27,10 +26,9 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
     networks["quantized"] = package.read(made(package_path(seed)))[0]
     results, tables = {}, []
     for name, network in networks.items():
-        logits, metrics = score(network, store)
-        results[name] = {**metrics, "size": {**totals(network), **costs(network, (1, *store.array.shape[1:]))}}
+        logits, results[name] = measure(network, store)
         tables.append(prediction_table(store, store.rows("test"), logits, name))
-        print(f"evaluate@{seed}: {name}: {metrics['accuracy']:.1f} %, log loss {metrics['log_loss']:.3f}")
+        print(f"evaluate@{seed}: {name}: {results[name]['accuracy']:.1f} %, log loss {results[name]['log_loss']:.3f}")
     results["quantized"]["size"]["file_bytes"] = package_path(seed).stat().st_size
     journal.metrics(results)
     with replacing(PREDICTIONS / f"{seed}.parquet") as temporary:

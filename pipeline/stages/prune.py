@@ -1,6 +1,7 @@
 """Stage prune: most convolution weights to zero, before or while training goes on with the others."""
 
 import torch
+from torch import nn
 
 from asc_core.compression.prune import conv_weights
 from asc_core.features.store import FeatureStore
@@ -12,20 +13,27 @@ from pipeline.params import Params
 from pipeline.paths import FEATURES, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import save, train
+from pipeline.runtime.training import Fit, Training, save
 
 
 def prune(params: Params, journal: Journal, seed: int) -> None:
     """Prune the student of a seed and tune what is left."""
-    store, stage = FeatureStore(made(FEATURES)), params.prune
+    store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
     network, _ = checkpoint.load(model_path(seed, "student"))
-    teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
-    augment = params.augment.masked(params.student.spec_augment)
-    job = Job(stage.schedule, params.training, augment, seed, teacher, Sparsity(stage.config))
-    train("prune", network, store, job, journal)
+    with Training(journal) as fit:
+        tune_pruned(network, params, store, seed, teacher, fit)
     weights = torch.cat([weight.flatten() for weight in conv_weights(network)])
     print(f"prune@{seed}: {weights.count_nonzero()} convolution weights kept of {len(weights)}")
     save(network, params.student.network, store, model_path(seed, "pruned"), journal)
+
+
+def tune_pruned(
+    network: nn.Module, params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit
+) -> None:
+    """Prune the student and tune what is left, in place."""
+    stage, augment = params.prune, params.augment.masked(params.student.spec_augment)
+    source = Teacher(teacher, params.distillation) if stage.distil else None
+    fit("prune", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity(stage.config)))
 
 
 if __name__ == "__main__":

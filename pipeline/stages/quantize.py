@@ -1,5 +1,7 @@
 """Stage quantize: 8-bit convolution weights, half precision for the rest, and the file that ships."""
 
+from torch import nn
+
 from asc_core.compression import package
 from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
@@ -13,26 +15,33 @@ from pipeline.params import Params
 from pipeline.paths import FEATURES, made, model_path, package_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import train
+from pipeline.runtime.training import Fit, Training
 
 
 def quantize(params: Params, journal: Journal, seed: int) -> None:
     """Tune the pruned network of a seed with 8-bit weights, fold its normalisations and package it."""
-    store, stage, path = FeatureStore(made(FEATURES)), params.quantize, package_path(seed)
+    store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
     network, _ = checkpoint.load(model_path(seed, "pruned"))
-    quantization.start_quantized_training(network)
-    teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
-    augment = params.augment.masked(params.student.spec_augment)
-    job = Job(stage.schedule, params.training, augment, seed, teacher, Sparsity())
-    train("quantize", network, store, job, journal)
-    quantization.quantize(network)
-    size, (_, evaluation) = totals(network), score(network, store)
+    with Training(journal) as fit:
+        tune_quantized(network, params, store, seed, teacher, fit)
+    path, size, (_, evaluation) = package_path(seed), totals(network), score(network, store)
     package.write(
         path, network, params.student.network, store.scenes,
         features=store.description, size=size, evaluation={"clips": len(store.rows("test")), **evaluation},
     )  # fmt: skip
     journal.metrics({"size": {**size, "file_bytes": path.stat().st_size}})
     journal.artifact(path)
+
+
+def tune_quantized(
+    network: nn.Module, params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit
+) -> None:
+    """Tune the pruned network with 8-bit weights and quantise it, in place."""
+    stage, augment = params.quantize, params.augment.masked(params.student.spec_augment)
+    source = Teacher(teacher, params.distillation) if stage.distil else None
+    quantization.start_quantized_training(network)
+    fit("quantize", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity()))
+    quantization.quantize(network)
 
 
 if __name__ == "__main__":

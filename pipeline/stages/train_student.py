@@ -1,33 +1,37 @@
 """Stage train_student: the network that will be compressed, learning from the teacher."""
 
-import torch
+import copy
+
+from torch import nn
 
 from asc_core.features.store import FeatureStore
 from asc_core.models import checkpoint
-from asc_core.models.networks import build
 from asc_core.training.job import Job
-from asc_core.training.loop import fit_input
+from asc_core.training.loop import untrained
 from asc_core.training.objective import Teacher
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import save, train
+from pipeline.runtime.training import Fit, Training, save
 
 
 def train_student(params: Params, journal: Journal, seed: int) -> None:
     """Train the student of a seed, from scratch or from the teacher's weights."""
-    store, stage = FeatureStore(made(FEATURES)), params.student
-    torch.manual_seed(seed)
-    if stage.start == "teacher":
-        network, _ = checkpoint.load(model_path(seed, "teacher"))
-    else:
-        network = build(stage.network, len(store.scenes))
-        fit_input(network, store)
-    teacher = Teacher.load(model_path(seed, "teacher"), params.distillation) if stage.distil else None
-    job = Job(stage.schedule, params.training, params.augment.masked(stage.spec_augment), seed, teacher)
-    train("train_student", network, store, job, journal)
-    save(network, stage.network, store, model_path(seed, "student"), journal)
+    store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
+    with Training(journal) as fit:
+        network = trained(params, store, seed, teacher, fit)
+    save(network, params.student.network, store, model_path(seed, "student"), journal)
+
+
+def trained(params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit) -> nn.Module:
+    """The student of a seed."""
+    stage = params.student
+    network = copy.deepcopy(teacher) if stage.start == "teacher" else untrained(stage.network, store, seed)
+    source = Teacher(teacher, params.distillation) if stage.distil else None
+    augment = params.augment.masked(stage.spec_augment)
+    fit("train_student", network, store, Job(stage.schedule, params.training, augment, seed, source))
+    return network
 
 
 if __name__ == "__main__":

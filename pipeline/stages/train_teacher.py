@@ -1,27 +1,36 @@
 """Stage train_teacher: the uncompressed network, from scratch."""
 
-import torch
+from torch import nn
 
 from asc_core.features.store import FeatureStore
-from asc_core.models.networks import build
 from asc_core.training.job import Job
-from asc_core.training.loop import fit_input
+from asc_core.training.loop import untrained
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import save, train
+from pipeline.runtime.training import Fit, Training, save
 
 
 def train_teacher(params: Params, journal: Journal, seed: int) -> None:
     """Train the teacher of a seed."""
-    store, stage = FeatureStore(made(FEATURES)), params.teacher
-    torch.manual_seed(seed)
-    network = build(stage.network, len(store.scenes))
-    fit_input(network, store)
-    job = Job(stage.schedule, params.training, params.augment.masked(stage.spec_augment), seed)
-    train("train_teacher", network, store, job, journal)
-    save(network, stage.network, store, model_path(seed, "teacher"), journal)
+    store = FeatureStore(made(FEATURES))
+    with Training(journal) as fit:
+        network = trained(params, store, seed, fit)
+    save(network, params.teacher.network, store, model_path(seed, "teacher"), journal)
+
+
+def trained(params: Params, store: FeatureStore, seed: int, fit: Fit) -> nn.Module:
+    """The teacher of a seed."""
+    stage = params.teacher
+    network = untrained(stage.network, store, seed)
+    fit(
+        "train_teacher",
+        network,
+        store,
+        Job(stage.schedule, params.training, params.augment.masked(stage.spec_augment), seed),
+    )
+    return network
 
 
 if __name__ == "__main__":

@@ -2,12 +2,10 @@
 
 from asc_core.compression import quantize as quantization
 from asc_core.compression.config import PruningConfig
-from asc_core.compression.size import totals
-from asc_core.evaluation.metrics import score
+from asc_core.evaluation.measure import measure
 from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
 from asc_core.models import checkpoint
-from asc_core.models.macs import costs
 from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
@@ -17,25 +15,25 @@ from pipeline.params import Params
 from pipeline.paths import FEATURES, made
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import train as fit
+from pipeline.runtime.training import Training
 
 
 def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     """Prune, tune, quantise, tune and measure."""
     paper, store, path = systems.load(), FeatureStore(made(FEATURES)), trained(systems.VANILLA, seed)
     journal.tags({"table": "compression", "row": variant})
-    network, _ = checkpoint.load(path)
-    teacher = None if variant == "without_distillation" else Teacher.load(path, params.distillation)
+    (network, _), (uncompressed, _) = checkpoint.load(path), checkpoint.load(path)
+    teacher = None if variant == "without_distillation" else Teacher(uncompressed, params.distillation)
     pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
     augment = params.augment.masked(systems.SYSTEMS[systems.VANILLA].masked(paper))
-    job = Job(paper.prune.schedule, params.training, augment, seed, teacher, Sparsity(pruning))
-    fit(f"paper {variant} prune", network, store, job, journal, last=False)
-    quantization.start_quantized_training(network)
-    job = Job(paper.quantize.schedule, params.training, augment, seed, teacher, Sparsity())
-    fit(f"paper {variant} quantize", network, store, job, journal)
+    with Training(journal) as fit:
+        job = Job(paper.prune.schedule, params.training, augment, seed, teacher, Sparsity(pruning))
+        fit(f"paper {variant} prune", network, store, job)
+        quantization.start_quantized_training(network)
+        job = Job(paper.quantize.schedule, params.training, augment, seed, teacher, Sparsity())
+        fit(f"paper {variant} quantize", network, store, job)
     quantization.quantize(network)
-    size = {**totals(network), **costs(network, (1, *store.array.shape[1:]))}
-    results = {**score(network, store)[1], "size": size}
+    _, results = measure(network, store)
     print(f"{variant}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)
     write_json(measured(variant, seed), results)

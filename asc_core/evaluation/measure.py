@@ -1,0 +1,16 @@
+"""What a network reaches, and what it costs."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from asc_core.compression.size import totals
+from asc_core.evaluation.metrics import score
+from asc_core.features.store import FeatureStore
+from asc_core.models.macs import costs
+
+
+def measure(network: nn.Module, store: FeatureStore) -> tuple[Tensor, dict[str, Any]]:
+    """Logits (clips, classes) for the test split, their metrics (`score`), and in them `size`: parameters and costs."""
+    logits, metrics = score(network, store)
+    return logits, {**metrics, "size": {**totals(network), **costs(network, (1, *store.array.shape[1:]))}}
