@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from asc_core.cores import usable_cores
+from asc_core.features.config import FeatureConfig
 from asc_core.features.extraction import extract
 from asc_core.features.store import FeatureStore
 from pipeline.params import Params
@@ -17,9 +18,15 @@ WORK = Path(".state/features")
 
 def extract_features(params: Params, journal: Journal) -> None:
     """Write the feature store of the validated clips."""
-    table = pd.read_parquet(made(CLIPS))
-    extract(corpus_root(), table, params.features, FEATURES, WORK, usable_cores())
-    store = FeatureStore(FEATURES)
+    extracted(corpus_root(), pd.read_parquet(made(CLIPS)), params.features, FEATURES, WORK, journal)
+
+
+def extracted(
+    root: Path, table: pd.DataFrame, config: FeatureConfig, folder: Path, work: Path, journal: Journal
+) -> None:
+    """Write the feature store of the clips in `table`, of the corpus at `root`, to `folder`, by way of `work`."""
+    extract(root, table, config, folder, work, usable_cores())
+    store = FeatureStore(folder)
     clips, bands, frames = store.array.shape
     seconds = store.description["seconds"]
     lengths = table["seconds"].round(3)  # to which the median is rounded too

@@ -14,7 +14,7 @@ import pandas as pd
 from asc_core.corpus.layout import META_COLUMNS, SPLITS, read_corpus, read_table
 from asc_core.features.clips import unseen_devices
 from asc_core.files import remove, replacing, write_json
-from pipeline.params import Expect, Params
+from pipeline.params import Data, Expect, Params
 from pipeline.paths import CLIPS, DATA_DOCS, VALIDATION, corpus_root
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
@@ -24,7 +24,7 @@ from pipeline.validation.tables import by_split, inspect, tables
 
 
 def report(root: Path, frames: dict[str, pd.DataFrame], rows: list[dict[str, Any]], expect: Expect) -> dict[str, Any]:
-    """What `reports/validation.json` says: verdict, release and counts of the corpus, and every expectation."""
+    """What the report says: verdict, release and counts of the corpus, and every expectation."""
     sizes = {split: int(frames["sizes"][split].iloc[0]) for split in SPLITS}
     releases = {name: release.model_dump() for name, release in (expect.releases or {}).items()}
     return {
@@ -34,23 +34,31 @@ def report(root: Path, frames: dict[str, pd.DataFrame], rows: list[dict[str, Any
         "clips": sizes,
         **{table: by_split(frames[table]) for table in ("scenes", "devices", "cities")},
         "unseen_devices": unseen_devices(frames["clips"]),
-        "data_docs": str(DATA_DOCS / "index.html"),
         "expectations": rows,
     }
 
 
 def validate(params: Params, journal: Journal) -> None:
     """Validate the corpus and write the table of its clips."""
-    root, expect, lists = corpus_root(), params.data.expect, params.data.split_lists
-    clips, meta = inspect(root, read_corpus(root, lists)), read_table(root / "meta.csv", list(META_COLUMNS))
-    frames = tables(clips, meta, expect, lists)
-    remove(DATA_DOCS)
-    rows = check(frames, suite(expect), DATA_DOCS)
-    write_json(VALIDATION, report(root, frames, rows, expect))
-    journal.artifact(VALIDATION)
-    verdict(root, rows)
+    clips = validated(corpus_root(), params.data, VALIDATION, DATA_DOCS, journal)
     with replacing(CLIPS) as temporary:
-        frames["clips"][list(COLUMNS)].to_parquet(temporary, index=False)
+        clips.to_parquet(temporary, index=False)
+
+
+def validated(root: Path, data: Data, told: Path, docs: Path, journal: Journal) -> pd.DataFrame:
+    """The table of the clips of the corpus at `root`, once it is as expected; what was found goes to `told` and `docs`.
+
+    Raises:
+        UserError: the corpus is not as expected, or cannot be read.
+    """
+    clips, meta = inspect(root, read_corpus(root, data.split_lists)), read_table(root / "meta.csv", list(META_COLUMNS))
+    frames = tables(clips, meta, data.expect, data.split_lists)
+    remove(docs)
+    rows = check(frames, suite(data.expect), docs)
+    write_json(told, {**report(root, frames, rows, data.expect), "data_docs": str(docs / "index.html")})
+    journal.artifact(told)
+    verdict(root, rows, told)
+    return frames["clips"][list(COLUMNS)]
 
 
 if __name__ == "__main__":

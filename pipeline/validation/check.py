@@ -103,8 +103,8 @@ def _name(table: str, bad: dict[str, Any]) -> str:
     return printable(": ".join(filter(None, [which, " and ".join(rest)])))
 
 
-def verdict(root: Path, rows: list[dict[str, Any]]) -> None:
-    """Raise a UserError that names the first bad rows of every expectation that failed, if any did."""
+def verdict(root: Path, rows: list[dict[str, Any]], told: Path = VALIDATION) -> None:
+    """Raise a UserError that names the first bad rows of every expectation that failed, if any did; `told` has all."""
     failures = []
     for row in rows:
         if row["passed"]:
@@ -113,4 +113,4 @@ def verdict(root: Path, rows: list[dict[str, Any]]) -> None:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         failures.append(f"failed: {row['meaning']}: {', '.join(names[:SHOWN])}{more}")
     if failures:
-        raise UserError(f"{root}: {'; '.join(failures)} (all rows in {VALIDATION})")
+        raise UserError(f"{root}: {'; '.join(failures)} (all rows in {told})")
