@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int)
     arguments = parser.parse_args()
     settings = parameters("tau2020")
-    training = replace(settings.training, test_every=0, batch_size=arguments.batch_size or settings.training.batch_size)
+    training = replace(settings.training, batch_size=arguments.batch_size or settings.training.batch_size)
     train, stage = arguments.steps * training.batch_size, settings.teacher
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"

@@ -7,15 +7,22 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from asc_core.errors import UserError
 from asc_core.features.store import FeatureStore
 from asc_core.models.inference import predict
 
 LEAST = 1e-15  # a probability counts as at least this, so that a sure and wrong answer costs 34.5 and not infinity
 
 
-def score(network: nn.Module, store: FeatureStore) -> tuple[Tensor, dict[str, Any]]:
-    """Logits (clips, classes) for the test split, on a GPU where there is one, and their metrics (`metrics_of`)."""
-    rows = store.rows("test")
+def score(network: nn.Module, store: FeatureStore, split: str = "test") -> tuple[Tensor, dict[str, Any]]:
+    """Logits (clips, classes) for a split, on a GPU where there is one, and their metrics (`metrics_of`).
+
+    Raises:
+        UserError: there are no such clips.
+    """
+    rows = store.rows(split)
+    if not len(rows):
+        raise UserError(f"{store.folder}: the split {split} has no clips")
     logits = predict(network.to("cuda" if torch.cuda.is_available() else "cpu"), store, rows)
     network.cpu()
     return logits, metrics_of(logits, store, rows)

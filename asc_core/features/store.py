@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from asc_core.errors import UserError, reason
-from asc_core.features.clips import unseen_devices
+from asc_core.features.clips import SPLITS, unseen_devices
 from asc_core.features.config import FeatureConfig
 from asc_core.files import digest, read_json, stamp
-
-SPLITS = ("train", "test")
 
 
 class FeatureStore:
@@ -56,7 +54,7 @@ class FeatureStore:
             raise ValueError(f"clips.parquet has a split that is none of {', '.join(SPLITS)}")
 
     def rows(self, split: str) -> np.ndarray:
-        """The row numbers of the clips of a split (train or test)."""
+        """The row numbers of the clips of a split: train, validation (none where nothing is held back) or test."""
         return np.flatnonzero(self.clips["split"] == split)
 
     def batch(self, rows: np.ndarray) -> Tensor:

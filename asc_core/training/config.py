@@ -41,7 +41,6 @@ class TrainingConfig(Config):
     weight_decay: Annotated[float, Range(0, 1)] = 1e-3
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     precise_bn: bool = False
-    test_every: Annotated[int, Range(0, 100_000)] = 0
 
 
 @dataclass(frozen=True)

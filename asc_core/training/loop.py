@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_core.errors import UserError
+from asc_core.evaluation.metrics import metrics_of
 from asc_core.features.store import FeatureStore
 from asc_core.models.config import NetworkConfig
 from asc_core.models.inference import predict
@@ -65,7 +66,10 @@ def fit(
 
     Args:
         label: what progress lines begin with.
-        on_epoch: called after every epoch (counted from 1) with its metrics.
+        on_epoch: called after every epoch (counted from 1) with its metrics; where `store` has a validation split,
+            those on it (`validation_metrics`) are among them. To end a training early it raises an exception of its
+            caller's, which passes through: `network` is then as that epoch left it, on its device and in training
+            mode, and `saved` as the epoch before left it.
 
     Raises:
         Diverged: the loss is no longer finite.
@@ -80,12 +84,10 @@ def fit(
         metrics = train_epoch(state)
         if state.finished and job.precise_bn:
             measure_anew(state)
-        every = job.training.test_every
-        if every and (state.finished or state.epoch % every == 0):
-            metrics["test_accuracy"] = test_accuracy(state)
-        clips = (state.epoch - done_before) * len(state.rows)
-        metrics["clips_per_second"] = clips / (time.monotonic() - began)
         if first:
+            metrics |= validation_metrics(state)
+            clips = (state.epoch - done_before) * len(state.rows)
+            metrics["clips_per_second"] = clips / (time.monotonic() - began)
             tell(label, state, metrics)
             on_epoch(state.epoch, metrics)
             if saved and not state.finished:
@@ -153,18 +155,28 @@ def measure_anew(state: State) -> None:
     measure_statistics(state.network, (x[distributed.part(len(x))] for x in plain))
 
 
-def test_accuracy(state: State) -> float:
-    """Accuracy on the test split, in percent."""
-    rows = state.store.rows("test")
-    right = predict(state.network, state.store, rows).argmax(dim=1) == state.store.labels[rows]
+def validation_metrics(state: State) -> Metrics:
+    """What the network is worth on the validation split, in the units of `metrics_of`; nothing where there is none.
+
+    The training goes on as if it had not been asked: nothing is drawn and no statistics are taken.
+
+    Returns:
+        validation_accuracy (macro, percent) and validation_log_loss; validation_accuracy_seen and
+        validation_accuracy_unseen, on devices that the training split has and on those it has not, where there are any.
+    """
+    rows = state.store.rows("validation")
+    if not len(rows):
+        return {}
+    found = metrics_of(predict(state.network, state.store, rows), state.store, rows)
     state.network.train()
-    return 100 * right.float().mean().item()
+    names = ("accuracy", "accuracy_seen", "accuracy_unseen", "log_loss")
+    return {f"validation_{name}": found[name] for name in names if found[name] is not None}
 
 
 def tell(label: str, state: State, metrics: Metrics) -> None:
     """Print a line on the epoch that is over; on a terminal it takes the place of the one before."""
     epochs = state.job.schedule.epochs
-    accuracy = f"  test {metrics['test_accuracy']:.1f} %" if "test_accuracy" in metrics else ""
+    accuracy = f"  validation {metrics['validation_accuracy']:.1f} %" if "validation_accuracy" in metrics else ""
     seconds_left = (epochs - state.epoch) * len(state.rows) / metrics["clips_per_second"]
     line = (
         f"{label}: epoch {state.epoch}/{epochs}  loss {metrics['loss']:.3f}{accuracy}  "

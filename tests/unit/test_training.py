@@ -220,16 +220,6 @@ def test_a_perfect_teacher_is_imitated(store):
     assert (predict(trained(store, job), store, store.rows("test")).argmax(dim=1) == 2).all()
 
 
-def test_test_accuracy_is_measured_when_asked_for_and_changes_nothing(store, reference):
-    seen = {}
-    job = replace(JOB, training=replace(JOB.training, test_every=3))
-    network = trained(store, job, on_epoch=lambda epoch, metrics: seen.update({epoch: metrics.get("test_accuracy")}))
-    rows = store.rows("test")
-    final = 100 * (predict(network, store, rows).argmax(dim=1) == store.labels[rows]).float().mean().item()
-    assert seen[1] is None and seen[2] is None and 0 <= seen[3] <= 100 and seen[4] == pytest.approx(final)
-    assert same(network, reference[0])
-
-
 def test_a_loss_that_is_not_finite_is_an_error(store):
     with pytest.raises(Diverged, match=r"the loss is not finite in epoch \d, at a learning rate of 1e\+30"):
         trained(store, replace(JOB, schedule=Schedule(4, 1e30)))
