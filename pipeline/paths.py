@@ -1,5 +1,6 @@
 """Where the stages leave what they make: the contracts between them."""
 
+import os
 from pathlib import Path
 
 from asc_core import UserError
@@ -21,9 +22,20 @@ GATE = Path("reports/gate.json")
 CARD = Path("reports/model_card.md")
 
 
+def workspace() -> Path:
+    """The project's folder, which outlives whatever runs in it.
+
+    `dvc exp run --temp` and `--queue` work in a copy that is removed with all that Git and DVC do not track; DVC_ROOT
+    names the folder that it is a copy of.
+    """
+    root = os.environ.get("DVC_ROOT")
+    return Path(root) if root and Path(root).resolve() != Path.cwd() else Path()
+
+
 def corpus_root() -> Path:
-    """The folder of the corpus that the stage download has put in place."""
-    return Path(read_json(CORPUS)["root"])
+    """The folder of the corpus that the stage download has put in place, in a copy of the project or beside it."""
+    root = Path(read_json(CORPUS)["root"])
+    return root if root.exists() else workspace() / root
 
 
 def model_path(seed: int, name: str) -> Path:

@@ -16,7 +16,6 @@ from pipeline import params
 from pipeline.release import registry
 from pipeline.release.shipped import bundle
 from pipeline.runtime.events import AnyEvent, Artifact, End, Metrics, Model, Start, Tags
-from pipeline.runtime.journal import git
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -193,7 +192,7 @@ def _end(client: "MlflowClient", run: str, parent: str, event: End) -> None:
         failed = note or event.status
         client.set_tag(parent, "asc.failed", failed)
         client.set_tag(parent, "mlflow.note.content", note)
-    client.set_tag(parent, "dvc.lock", git("hash-object", "dvc.lock"))
+    client.set_tag(parent, "dvc.lock", event.lock)
     _terminate(client, parent, "FAILED" if failed else "FINISHED", event.time)
 
 

@@ -70,11 +70,12 @@ class Model(Event):
 
 
 class End(Event):
-    """The last line: how the stage ended, and why."""
+    """The last line: how the stage ended, and why; and Git's hash of what dvc.lock was by then."""
 
     event: Literal["end"] = "end"
     status: Literal["FINISHED", "FAILED", "KILLED"]
     message: str = ""
+    lock: str = ""
 
 
 AnyEvent = Start | Metrics | Tags | Artifact | Model | End

@@ -24,10 +24,11 @@ from typing import Any, Literal
 from asc_core import UserError
 from asc_core.files import replacing, writing
 from pipeline.addresses import without_credentials
+from pipeline.paths import workspace
 from pipeline.runtime.events import Artifact, End, Event, Metrics, Model, Start, Tags
 from pipeline.runtime.processes import dvc
 
-JOURNALS = Path(".state/tracking")
+JOURNALS = workspace() / ".state/tracking"
 QUIET_SECONDS = 120  # between two sendings in the background: starting MLflow takes a core for seconds
 
 
@@ -62,7 +63,12 @@ class Journal:
     def __init__(self, stage: str, seed: int | None, params: dict[str, Any]) -> None:
         self.folder = JOURNALS / execution()
         self.path = self.folder / f"{stage.replace('/', '_')}-{uuid.uuid4().hex[:8]}.jsonl"
-        tags = {"stage": stage.split("@")[0], "git.commit": git("rev-parse", "HEAD"), "dvc.features": features_hash()}
+        tags = {
+            "stage": stage.split("@")[0],
+            "git.commit": git("rev-parse", "HEAD"),
+            "dvc.features": features_hash(),
+            "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
+        }
         if seed is not None:
             tags["seed"] = str(seed)
         start = Start(name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params))
@@ -95,7 +101,7 @@ class Journal:
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"], message: str = "") -> None:
         """The last line: how the stage ended, and why."""
-        self._write(End(status=status, message=message))
+        self._write(End(status=status, message=message, lock=git("hash-object", "dvc.lock")))
 
     def send(self, *, wait: bool = False) -> None:
         """Have what is written so far sent to MLflow by another process; without `wait`, now and then is enough."""
@@ -107,10 +113,11 @@ class Journal:
             last.touch()
         command = [sys.executable, "-m", "pipeline.release.sync"]
         if wait:
-            subprocess.run(command, check=False)
+            subprocess.run(command, cwd=workspace(), check=False)
         else:
             # Its output would come between the lines of whichever stage runs by then.
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            silent = subprocess.DEVNULL
+            subprocess.Popen(command, cwd=workspace(), stdin=silent, stdout=silent, stderr=silent)
 
     def _keep(self, files: Mapping[str, Path]) -> Path:
         """A new folder with copies of files, by name."""

@@ -11,7 +11,7 @@ from asc_core.corpus import synthetic, tau2020
 from asc_core.corpus.layout import read_corpus
 from asc_core.files import absence, digest, write_json
 from pipeline.params import Params
-from pipeline.paths import CORPUS
+from pipeline.paths import CORPUS, workspace
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 
@@ -19,20 +19,21 @@ from pipeline.runtime.stage import run
 def download(params: Params, journal: Journal) -> None:
     """Render, fetch or find the corpus."""
     if params.data.source == "synthetic":
-        root = Path("data/synthetic")
-        synthetic.render(root, params.synthetic)
+        root = folder = Path("data/synthetic")
+        synthetic.render(folder, params.synthetic)
     elif params.data.source == "tau2020":
         given = Path(params.data.path)
         root = given if given.is_dir() else Path("data/tau2020")
+        folder = workspace() / root  # not fetched once more into a copy of the project
         # A folder that already holds the extracted corpus is used as it is; one in which a fetch was cut off is not.
-        if not (root / "meta.csv").is_file() or (root / tau2020.WORK).exists():
-            tau2020.fetch(root, params.tau2020)
+        if not (folder / "meta.csv").is_file() or (folder / tau2020.WORK).exists():
+            tau2020.fetch(folder, params.tau2020)
     else:
-        root = Path(params.data.path)
-    clips = read_corpus(root, params.data.split_lists)
-    stats = {name: (root / name).stat() for name in clips["filename"] if (root / name).is_file()}
+        root = folder = Path(params.data.path)
+    clips = read_corpus(folder, params.data.split_lists)
+    stats = {name: (folder / name).stat() for name in clips["filename"] if (folder / name).is_file()}
     if not stats:
-        why = absence(root / clips["filename"][0])
+        why = absence(folder / clips["filename"][0])
         why = "is it the right folder?" if why == "no such file" else f"{clips['filename'][0]}: {why}"
         raise UserError(f"{root}: none of the {len(clips)} files of the split lists is there; {why}")
     # Rendered files differ in nothing but their time when they are rendered again.
