@@ -66,7 +66,7 @@ def asc(
 def prepare(execution: Execution, settings: params.Params) -> None:
     """The corpus and its features. A fetch may fail for reasons that pass; what is wrong with a folder does not."""
     first, *others = CORPUS_STAGES
-    execution.run(first, retries=2 if settings.data.source == "tau2020" else 0)
+    execution.run(first, retries=2 if settings.data.source.startswith("tau") else 0)
     execution.run(*others)
 
 

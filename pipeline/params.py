@@ -85,7 +85,7 @@ class Expect(Section):
 
 
 class Data(Section):
-    source: Literal["synthetic", "folder", "tau2020"]
+    source: Literal["synthetic", "folder", "tau2020", "tau2022"]
     path: str
     lists: Lists
     share: Literal[5, 10, 25, 50, 100] | None  # of the training data, percent; stands for {share} in a list's name
@@ -162,7 +162,7 @@ class Params(Section):
     seeds: Seeds
     data: Data
     synthetic: SyntheticConfig
-    tau2020: FetchConfig
+    fetch: FetchConfig
     features: FeatureConfig
     training: TrainingConfig
     augment: AugmentConfig

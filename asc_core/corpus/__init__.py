@@ -1,4 +1,4 @@
-"""Which clips there are: read a corpus, render one, fetch TAU Urban Acoustic Scenes 2020 Mobile.
+"""Which clips there are: read a corpus, render one, fetch TAU Urban Acoustic Scenes Mobile.
 
 Not what is in their sound (`features`).
 """

@@ -55,7 +55,7 @@ class Lists(Config):
 class FetchConfig(Config):
     """Where the archives come from and what becomes of them."""
 
-    base_url: str = "https://zenodo.org/records/3819968/files"  # or a mirror: NAME?download=1 is appended
+    base_url: str | None = None  # a mirror of all files, instead of the servers that the manifest names
     archives: str | None = None  # a folder of archives: used instead of the network, never changed
     keep_archives: bool = False  # move downloaded archives to archives/ in the corpus instead of deleting them
     connections: Annotated[int, Range(1, 32)] = 3  # archives downloaded at once

@@ -35,7 +35,7 @@ def new_client() -> "httpx.Client":
     """A client for answer(), which may be used by several threads."""
     import httpx
 
-    agent = {"User-Agent": "asc_core (fetch of TAU 2020)"}  # Zenodo asks clients to name themselves
+    agent = {"User-Agent": "asc_core (fetch of TAU Urban Acoustic Scenes)"}  # Zenodo asks clients to name themselves
     # A connection serves one request, so that the one below the least rate is known.
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.Client(timeout=TIMEOUT, headers=agent, cookies=_NoCookies(), limits=limits)

@@ -16,21 +16,24 @@ CORPORA = {
     "synthetic": "rendered by this project: scenes and devices are synthesised, nothing was recorded anywhere",
     "folder": "recordings of whoever ran the pipeline",
     "tau2020": "TAU Urban Acoustic Scenes 2020 Mobile, development set (https://zenodo.org/records/3819968)",
+    "tau2022": "TAU Urban Acoustic Scenes 2022 Mobile, development set (https://zenodo.org/records/6337421)",
 }
 CAVEATS = {
     "synthetic": "It has heard no real recording: its accuracy says that the pipeline works, nothing about real sound.",
     "folder": "What it does elsewhere than in recordings like those of its corpus was not measured.",
-    "tau2020": (
+    **dict.fromkeys(
+        ("tau2020", "tau2022"),
         "All recordings are from European cities, and those of the devices s1 to s6 are simulated from device a; what "
-        "it does in other places and with other microphones was not measured."
+        "it does in other places and with other microphones was not measured.",
     ),
 }
 LICENCES = {
     "synthetic": "The corpus is made by the code and has no terms of its own.",
     "folder": "The corpus has the terms under which its recordings were made; state them before you pass the model on.",
-    "tau2020": (
+    **dict.fromkeys(
+        ("tau2020", "tau2022"),
         "The corpus is licensed for non-commercial, academic use only. A model that was trained on it is offered for "
-        "such use; for any other, ask the holder of its rights, Tampere University."
+        "such use; for any other, ask the holder of its rights, Tampere University.",
     ),
 }
 

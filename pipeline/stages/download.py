@@ -7,8 +7,9 @@ with the folder and a fingerprint of names, sizes and times, which changes when 
 from pathlib import Path
 
 from asc_core import UserError
-from asc_core.corpus import synthetic, tau2020
+from asc_core.corpus import synthetic, tau
 from asc_core.corpus.layout import read_corpus
+from asc_core.corpus.manifest import MANIFESTS
 from asc_core.files import absence, digest, write_json
 from pipeline.params import Params
 from pipeline.paths import CORPUS, workspace
@@ -21,13 +22,14 @@ def download(params: Params, journal: Journal) -> None:
     if params.data.source == "synthetic":
         root = folder = Path("data/synthetic")
         synthetic.render(folder, params.synthetic)
-    elif params.data.source == "tau2020":
-        given = Path(params.data.path)
-        root = given if given.is_dir() else Path("data/tau2020")
+    elif params.data.source in MANIFESTS:
+        given, lists = Path(params.data.path), params.data.split_lists
+        root = given if given.is_dir() else Path("data") / params.data.source
         folder = workspace() / root  # not fetched once more into a copy of the project
         # A folder that already holds the extracted corpus is used as it is; one in which a fetch was cut off is not.
-        if not (folder / "meta.csv").is_file() or (folder / tau2020.WORK).exists():
-            tau2020.fetch(folder, params.tau2020)
+        tables = [folder / name for name in ("meta.csv", lists.train, lists.test)]
+        if not all(path.is_file() for path in tables) or (folder / tau.WORK).exists():
+            tau.fetch(folder, params.fetch, manifest=MANIFESTS[params.data.source])
     else:
         root = folder = Path(params.data.path)
     clips = read_corpus(folder, params.data.split_lists)

@@ -145,7 +145,7 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         ("data.share=25", "data.share: goes with {share} in the name of lists.train"),
         ("data.lists.train='split{share}.csv'", "data.share: goes with {share} in the name of lists.train"),
         ("data.share=30", "data.share: Input should be 5, 10, 25, 50 or 100"),
-        ("tau2020.connections=100000", "tau2020.connections: needs a whole number from 1 to 32"),
+        ("fetch.connections=100000", "fetch.connections: needs a whole number from 1 to 32"),
         ("student.start=teacher", "student.start: teacher needs student.network"),
         ("teacher.schedule={epochs: 1, learning_rate: 0.1, warm_up: 0}", "teacher.schedule.warm_up: unknown key"),
         ("data.expect.audio={sample_rate: 44100}", "data.expect.audio.seconds: missing key"),

@@ -1,4 +1,4 @@
-"""Fetching the TAU 2020 archives from servers, disks and archives that misbehave.
+"""Fetching the TAU archives from servers, disks and archives that misbehave.
 
 FETCH_KILLS sets how often the kill test kills (8 unless told).
 """
@@ -31,9 +31,10 @@ from misbehaving_server import MisbehavingServer, first, seeded
 
 import asc_core
 from asc_core import progress
-from asc_core.corpus import request, tau2020, transfer
+from asc_core.corpus import request, tau, transfer
 from asc_core.corpus.config import FetchConfig
-from asc_core.corpus.tau2020 import fetch
+from asc_core.corpus.manifest import MANIFESTS, read_manifest
+from asc_core.corpus.tau import fetch
 from asc_core.errors import UserError
 
 TOP = "TAU-urban-acoustic-scenes-2020-mobile-development"
@@ -88,6 +89,26 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return Corpus(archives, {path: content for part in parts.values() for path, content in part.items()}, manifest)
 
 
+@pytest.fixture(scope="session")
+def corpus_2022(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """The same in the shape of 2022: no sizes in the manifest, and tables beside the archives, one with other line ends
+    than its checksum is of, one that is another under a second name."""
+    train = corpus.files["evaluation_setup/fold1_train.csv"]
+    tables = {f"split{n}.csv": b"".join(train.splitlines(keepends=True)[:n]) for n in (5, 10, 25, 50)}
+    stated = {name: hashlib.md5(content).hexdigest() for name, content in tables.items()}
+    tables["split10.csv"] = tables["split10.csv"].replace(b"\n", b"\r\n")
+    copies = {"split100.csv": "evaluation_setup/fold1_train.csv"}
+    content = json.loads(corpus.manifest.read_text())
+    for archive in content["archives"]:
+        archive["bytes"] = None
+    files = [{"filename": name, "md5": md5, "bytes": None} for name, md5 in stated.items()]
+    content["tables"] = {"base_url": "", "folder": "split_setup", "files": files, "copies": copies}
+    manifest = tmp_path_factory.mktemp("record") / "manifest.json"
+    manifest.write_text(json.dumps(content))
+    placed = {f"split_setup/{name}": content for name, content in {**tables, "split100.csv": train}.items()}
+    return Corpus(corpus.archives | tables, corpus.files | placed, manifest)
+
+
 @pytest.fixture
 def server(corpus: Corpus) -> Iterator[MisbehavingServer]:
     with MisbehavingServer(corpus.archives) as running:
@@ -112,7 +133,7 @@ def own(corpus: Corpus, tmp_path: Path) -> Path:
 
 def found(folder: Path) -> dict[str, bytes]:
     """All files of a folder but the record of what was fetched."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != tau2020.STATE]
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != tau.STATE]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -154,7 +175,7 @@ def test_folder_completed_by_others_is_left_alone(corpus: Corpus, server: Misbeh
         (tmp_path / path).write_bytes(content)
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert not server.requests
-    assert not (tmp_path / tau2020.STATE).exists()
+    assert not (tmp_path / tau.STATE).exists()
     next(iter((tmp_path / "audio").iterdir())).unlink()
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert found(tmp_path) == corpus.files
@@ -194,8 +215,8 @@ def test_resumes_at_the_byte_where_the_connection_was_cut(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path
 ) -> None:
     content = corpus.archives[AUDIO_1]
-    (tmp_path / tau2020.WORK).mkdir()
-    (tmp_path / tau2020.WORK / f"{AUDIO_1}.part").write_bytes(content[:1234])
+    (tmp_path / tau.WORK).mkdir()
+    (tmp_path / tau.WORK / f"{AUDIO_1}.part").write_bytes(content[:1234])
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert server.starts(AUDIO_1) == [1234]
     assert found(tmp_path) == corpus.files
@@ -205,8 +226,8 @@ def test_resumes_at_the_byte_where_the_connection_was_cut(
 def test_foreign_partial_files_are_replaced(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, left: bytes, starts: list[int | None]
 ) -> None:
-    (tmp_path / tau2020.WORK).mkdir()
-    (tmp_path / tau2020.WORK / f"{AUDIO_1}.part").write_bytes(left)
+    (tmp_path / tau.WORK).mkdir()
+    (tmp_path / tau.WORK / f"{AUDIO_1}.part").write_bytes(left)
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert server.starts(AUDIO_1) == starts
     assert found(tmp_path) == corpus.files
@@ -260,7 +281,7 @@ def test_wrong_content_always(corpus: Corpus, server: MisbehavingServer, tmp_pat
     md5s = [hashlib.md5(content).hexdigest() for content in (corpus.archives[AUDIO_1], wrong)]
     assert_one_line(error, AUDIO_1, *md5s)
     assert server.counts[AUDIO_1] == 3
-    assert not list((tmp_path / tau2020.WORK).glob(f"{AUDIO_1}*"))
+    assert not list((tmp_path / tau.WORK).glob(f"{AUDIO_1}*"))
     assert not list((tmp_path / "audio").glob("park-oslo-1-*"))
 
 
@@ -282,6 +303,87 @@ def test_unreachable_servers_end_in_one_line(corpus: Corpus, tmp_path: Path, url
     with pytest.raises(UserError) as error:
         fetch(tmp_path, FetchConfig(url), manifest=corpus.manifest)
     assert_one_line(error, url, advice)
+
+
+# --- what only the server knows, and tables beside the archives
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_sizes_that_the_manifest_lacks_are_the_servers(
+    corpus_2022: Corpus, server: MisbehavingServer, tmp_path: Path, seed: int
+) -> None:
+    server.files = corpus_2022.archives
+    server.plan = seeded(seed, cut=0.3, unavailable=0.1, limited=0.1, page=0.05)
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+    assert found(tmp_path) == corpus_2022.files
+    assert any(request.start for request in server.requests), "no download was resumed"
+    server.requests.clear()
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+    assert not server.requests
+
+
+def test_a_page_in_place_of_a_file_is_not_its_size(
+    corpus_2022: Corpus, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    server.files, server.plan = corpus_2022.archives, first(1, "page")
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+    assert found(tmp_path) == corpus_2022.files
+
+
+@pytest.mark.parametrize("fault", ["missing", "unavailable", "endless"])
+def test_a_server_that_states_no_size_ends_in_one_line(
+    corpus_2022: Corpus, server: MisbehavingServer, tmp_path: Path, fault: str
+) -> None:
+    server.files, server.plan = corpus_2022.archives, first(1000, fault, AUDIO_1)
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+    assert_one_line(error, AUDIO_1)
+    assert server.counts[AUDIO_1] == (1 if fault == "missing" else 6)
+    assert server.overrun < 1 << 26, "a body was read for the size of its file"
+
+
+def test_a_server_that_states_a_monstrous_size_finds_no_room(
+    corpus_2022: Corpus, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    server.files = corpus_2022.archives
+    server.plan, server.raw = first(1000, "raw", AUDIO_1), b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999999\r\n\r\n"
+    with pytest.raises(UserError, match="of disk space are missing"):
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+
+
+def test_tables_are_fetched_into_a_folder_that_others_completed(
+    corpus: Corpus, corpus_2022: Corpus, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    server.files = corpus_2022.archives
+    for path, content in corpus.files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    for _ in range(2):
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+        assert found(tmp_path) == corpus_2022.files
+    assert {request.name for request in server.requests} == {"split5.csv", "split10.csv", "split25.csv", "split50.csv"}
+    server.requests.clear()
+    (tmp_path / "split_setup/split25.csv").unlink()
+    fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+    assert found(tmp_path) == corpus_2022.files and {request.name for request in server.requests} == {"split25.csv"}
+
+
+def test_a_table_of_other_content_is_refused(corpus_2022: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+    server.files = corpus_2022.archives | {"split25.csv": b"filename\tscene_label\n"}
+    with pytest.raises(UserError) as error:
+        fetch(tmp_path, FetchConfig(server.url), manifest=corpus_2022.manifest)
+    assert_one_line(error, "split25.csv", "wrong checksum in 3 downloads")
+    assert not (tmp_path / "split_setup/split25.csv").exists()
+
+
+def test_own_archives_may_have_any_size(corpus_2022: Corpus, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, content in corpus_2022.archives.items():
+        (own / name).write_bytes(content)
+    fetch(tmp_path / "tau", FetchConfig(archives=str(own)), manifest=corpus_2022.manifest)
+    assert found(tmp_path / "tau") == corpus_2022.files
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == corpus_2022.archives
 
 
 # --- what no server may do: redirect to anywhere, send without end, keep a fetch for days
@@ -417,7 +519,7 @@ def test_server_that_sends_a_byte_for_each_request_is_given_up(
     with pytest.raises(UserError) as error:
         fetch(tmp_path / "tau", FetchConfig(server.url), manifest=one)
     assert_one_line(error, AUDIO_1, "too slow", "run it again to go on")
-    assert (tmp_path / "tau" / tau2020.WORK / f"{AUDIO_1}.part").stat().st_size > 1
+    assert (tmp_path / "tau" / tau.WORK / f"{AUDIO_1}.part").stat().st_size > 1
 
 
 DIGITS = "9" * 5000  # more than Python makes a number of
@@ -538,27 +640,27 @@ def test_own_archive_missing_or_wrong(corpus: Corpus, own: Path, tmp_path: Path)
 
 def test_archives_are_kept_on_request(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
     fetch(tmp_path, FetchConfig(server.url, keep_archives=True), manifest=corpus.manifest)
-    assert found(tmp_path / tau2020.KEPT) == corpus.archives
+    assert found(tmp_path / tau.KEPT) == corpus.archives
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
-    assert found(tmp_path / tau2020.KEPT) == corpus.archives
+    assert found(tmp_path / tau.KEPT) == corpus.archives
 
 
 def test_space_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10e9))
     config = FetchConfig("http://127.0.0.1:1/files")
     with pytest.raises(UserError) as error:
-        fetch(tmp_path, config)
-    assert_one_line(error, str(tmp_path), " 27.1 GB of disk space are missing", "37.1 GB", "10.0 GB")
-    with open(tmp_path / tau2020.WORK / f"{AUDIO_1}.part", "wb") as part:
+        fetch(tmp_path, config, manifest=MANIFESTS["tau2020"])
+    assert_one_line(error, str(tmp_path), " 28.5 GB of disk space are missing", "38.5 GB", "10.0 GB")
+    with open(tmp_path / tau.WORK / f"{AUDIO_1}.part", "wb") as part:
         part.truncate(1_700_000_000)
-    with pytest.raises(UserError, match=r" 25\.4 GB of disk space are missing"):
-        fetch(tmp_path, config)
+    with pytest.raises(UserError, match=r" 26\.8 GB of disk space are missing"):
+        fetch(tmp_path, config, manifest=MANIFESTS["tau2020"])
 
 
 def test_full_disk_ends_in_one_line_and_the_next_run_goes_on(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tau2020, "EXPANSION", 0.0)
+    monkeypatch.setattr(tau, "EXPANSION", 0.0)
     with small_disk(tmp_path / "disk", 1) as disk:
         filler = disk / "filler"
         filler.write_bytes(bytes(400_000))
@@ -590,7 +692,7 @@ def test_bad_parameters(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def test_damaged_record_of_what_is_in_place(corpus: Corpus, tmp_path: Path) -> None:
-    (tmp_path / tau2020.STATE).write_text(json.dumps({META: 3}))
+    (tmp_path / tau.STATE).write_text(json.dumps({META: 3}))
     with pytest.raises(UserError, match="delete it"):
         fetch(tmp_path, FetchConfig("http://127.0.0.1:1"), manifest=corpus.manifest)
 
@@ -598,8 +700,8 @@ def test_damaged_record_of_what_is_in_place(corpus: Corpus, tmp_path: Path) -> N
 def test_second_fetch_into_the_same_folder_is_refused(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path
 ) -> None:
-    (tmp_path / tau2020.WORK).mkdir()
-    with open(tmp_path / tau2020.WORK / "lock", "w") as lock:
+    (tmp_path / tau.WORK).mkdir()
+    with open(tmp_path / tau.WORK / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another fetch"):
             fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
@@ -628,14 +730,24 @@ def test_progress_shows_rate_and_time_left(
 
 
 def test_manifest_is_the_record() -> None:
-    top, archives = tau2020._read_manifest(tau2020.MANIFEST)
-    assert top == TOP
-    assert len({archive.md5 for archive in archives}) == 18
-    assert sum(archive.bytes for archive in archives) == 27_364_817_167
+    manifest = read_manifest(MANIFESTS["tau2020"])
+    assert manifest.top == TOP and manifest.downloads == manifest.archives
+    assert len({archive.md5 for archive in manifest.archives}) == 18
+    assert sum(archive.bytes for archive in manifest.archives) == 27_364_817_167
+
+
+def test_manifest_of_2022_is_its_record_and_the_shares_of_2024() -> None:
+    manifest = read_manifest(MANIFESTS["tau2022"])
+    assert manifest.top == TOP.replace("2020", "2022") and len({archive.md5 for archive in manifest.archives}) == 18
+    tables = {each.path for each in manifest.downloads if each.folder} | manifest.copies.keys()
+    shares = {f"split_setup/split{share}.csv" for share in (5, 10, 25, 50, 100)}
+    assert tables == shares | {"split_setup/test.csv"}
+    sources = {each.base_url.split("/")[2] for each in manifest.downloads}
+    assert sources == {"zenodo.org", "github.com"}
 
 
 def test_import_needs_the_standard_library_only() -> None:
-    code = "import sys, asc_core.corpus.tau2020; print({'httpx', 'rich', 'tqdm', 'numpy'} & set(sys.modules))"
+    code = "import sys, asc_core.corpus.tau; print({'httpx', 'rich', 'tqdm', 'numpy'} & set(sys.modules))"
     assert run_python(code).communicate(timeout=20)[0].strip() == "set()"
 
 
@@ -646,7 +758,7 @@ import os, signal, sys, time
 from pathlib import Path
 import httpx, rich
 from asc_core import progress
-from asc_core.corpus import request, tau2020, transfer
+from asc_core.corpus import request, tau, transfer
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
 url, folder, manifest, slowness = sys.argv[1:]
 replace = os.replace
@@ -656,7 +768,7 @@ def slow(source, target):
 os.replace = slow
 transfer.BACKOFF = 0.005
 print("ready", flush=True)
-tau2020.fetch(Path(folder), tau2020.FetchConfig(url), manifest=Path(manifest))
+tau.fetch(Path(folder), tau.FetchConfig(url), manifest=Path(manifest))
 """
 
 
@@ -676,11 +788,16 @@ def start_fetch(
 
 
 def archives_in_place(folder: Path) -> set[str]:
-    state = folder / tau2020.STATE
+    state = folder / tau.STATE
     return set(json.loads(state.read_text())) if state.exists() else set()
 
 
-def test_kills_at_any_moment_lose_nothing(corpus: Corpus, server: MisbehavingServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", ["corpus", "corpus_2022"])
+def test_kills_at_any_moment_lose_nothing(
+    shape: str, server: MisbehavingServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    corpus: Corpus = request.getfixturevalue(shape)
+    server.files = corpus.archives
     # Slow enough for about ten kills; where a fetch comes to its end, the next kills are for a new folder.
     server.plan = seeded(1, cut=0.1, unavailable=0.05)
     server.delay, slowness = 0.008, 0.005
@@ -746,7 +863,7 @@ def test_ctrl_c_ends_promptly_and_can_be_resumed(corpus: Corpus, server: Misbeha
     child.communicate(timeout=10)
     assert time.monotonic() - interrupted < 3
     assert child.returncode == -signal.SIGINT
-    left = {path.name for path in (tmp_path / tau2020.WORK).iterdir()}
+    left = {path.name for path in (tmp_path / tau.WORK).iterdir()}
     assert left == {"lock", f"{AUDIO_1}.part"}, "an archive stayed after its files were in place"
     fetch(tmp_path, FetchConfig(server.url), manifest=corpus.manifest)
     assert found(tmp_path) == corpus.files
@@ -818,7 +935,7 @@ def test_harmful_members_are_refused(tmp_path: Path, harm: str) -> None:
     assert not list(tmp_path.rglob("*escaped*")) and not Path("/escaped.wav").exists()
     assert {path for path in found(folder) if not path.startswith(".")} <= {"meta.csv", "audio/good.wav"}
     assert (folder / "meta.csv").read_bytes() == b"the real one"
-    assert not (folder / tau2020.WORK / "member").exists()
+    assert not (folder / tau.WORK / "member").exists()
     assert archives_in_place(folder) == {META}
 
 
@@ -859,7 +976,7 @@ def test_links_in_place_of_files_are_replaced(
 def test_links_among_what_is_on_its_way_are_refused(
     corpus: Corpus, server: MisbehavingServer, tmp_path: Path, link: str
 ) -> None:
-    mine, work = tmp_path / "mine", tmp_path / "tau" / tau2020.WORK
+    mine, work = tmp_path / "mine", tmp_path / "tau" / tau.WORK
     mine.write_text("years of work")
     work.mkdir(parents=True)
     (work / link).symlink_to(mine)
@@ -875,7 +992,7 @@ def test_what_is_no_archive_of_the_corpus(tmp_path: Path, content: bytes) -> Non
     with MisbehavingServer({AUDIO_1: content}) as server, pytest.raises(UserError) as error:
         fetch(tmp_path / "tau", FetchConfig(server.url), manifest=manifest)
     assert_one_line(error, AUDIO_1)
-    assert not (tmp_path / "tau" / tau2020.WORK / AUDIO_1).exists(), "a bad archive was kept"
+    assert not (tmp_path / "tau" / tau.WORK / AUDIO_1).exists(), "a bad archive was kept"
 
 
 def test_what_macos_adds_is_left_out(tmp_path: Path) -> None:
