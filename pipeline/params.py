@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from asc_core import UserError
 from asc_core.compression.config import PruningConfig
 from asc_core.config import SEED, shown
-from asc_core.corpus.config import FetchConfig, Lists, SyntheticConfig
+from asc_core.corpus.config import FetchConfig, Lists, SyntheticConfig, ValidationSplit
 from asc_core.errors import ConfigError, reason
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
@@ -89,6 +89,7 @@ class Data(Section):
     path: str
     lists: Lists
     share: Literal[5, 10, 25, 50, 100] | None  # of the training data, percent; stands for {share} in a list's name
+    validation: ValidationSplit | None  # null: nothing is held back from training
     expect: Expect
 
     @model_validator(mode="after")
@@ -199,8 +200,10 @@ def check(model: type[Checked], values: object, origin: Path | str) -> Checked:
 
 
 def _explain(error: ErrorDetails, model: type[Section]) -> str:
-    *section, last = error["loc"] or [""]
-    key = ".".join(str(part) for part in error["loc"])
+    # Where a value may be of several kinds (data.validation.devices), pydantic names the kind behind the key.
+    path = [part for part in error["loc"] if part not in ("int", "list[str]")]
+    *section, last = path or [""]
+    key = ".".join(str(part) for part in path)
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{key}: unknown key, {nearest(str(last), _keys(model, section))}"
     if error["type"] in ("missing", "missing_argument"):

@@ -1,4 +1,4 @@
-"""Which clips there are: read a corpus, render one, fetch TAU Urban Acoustic Scenes Mobile.
+"""Which clips there are: read a corpus, render one, fetch TAU Urban Acoustic Scenes Mobile, hold clips back.
 
 Not what is in their sound (`features`).
 """

@@ -52,6 +52,21 @@ class Lists(Config):
 
 
 @dataclass(frozen=True)
+class ValidationSplit(Config):
+    """What is held back from training, to choose settings by.
+
+    Attributes:
+        locations: the share of the training locations of every scene.
+        devices: how many of the training devices, or which. By number the one with the most clips is never among them.
+        seed: of what is drawn.
+    """
+
+    locations: Annotated[float, Range(0.01, 0.9)] = 0.2
+    devices: Annotated[int, Range(0, 1_000)] | list[str] = 1
+    seed: Annotated[int, SEED] = 0
+
+
+@dataclass(frozen=True)
 class FetchConfig(Config):
     """Where the archives come from and what becomes of them."""
 

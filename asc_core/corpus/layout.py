@@ -21,7 +21,7 @@ from asc_core.corpus.config import Lists
 from asc_core.errors import UserError
 
 META_COLUMNS = {"filename": "filename", "scene_label": "scene", "identifier": "location", "source_label": "device"}
-SPLITS = ("train", "test")
+LISTED = ("train", "test")  # the splits that a corpus has lists of
 NAME_GRAMMAR = (
     r"^audio/(?P<scene>[^-/]+)-(?P<city>[^-/]+)-(?P<location>[^-/]+)-(?P<segment>[^-/]+)"
     r"(?:-(?P<part>[^-/]+))?-(?P<device>[^-/]+)\.\w+$"
@@ -82,7 +82,7 @@ def read_corpus(root: Path, lists: Lists = Lists()) -> pd.DataFrame:
         read_table(root / getattr(lists, split), ["filename", "scene_label"])
         .rename(columns={"scene_label": "scene"})
         .assign(split=split)
-        for split in SPLITS
+        for split in LISTED
     ]
     return pd.concat(splits, ignore_index=True).merge(meta, on="filename", how="left", validate="many_to_one")
 

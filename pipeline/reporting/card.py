@@ -131,20 +131,25 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
 
 def _corpus(facts: Facts) -> str:
     validation = facts.validation
-    counts = validation["devices"]
+    counts, held = validation["devices"], ""
+    if back := validation["held_back"]:
+        names = ", ".join(map(as_text, back["devices"])) or "none"
+        held = (
+            f" {len(back['locations'])} locations were held back from training to choose settings by; devices: {names}."
+        )
     devices = sorted({device for part in counts.values() for device in part})
     table = markdown_table(
         ["split", "clips", *devices],
         [
             [split, str(validation["clips"][split]), *(str(counts[split].get(device, 0)) for device in devices)]
-            for split in ("train", "test")
+            for split in counts
         ],
     )
     return (
         f"Source `{facts.source}`: {CORPORA[facts.source]}. Fingerprint `{facts.corpus['fingerprint']}`. Clips by "
         f"split and device:\n\n{table}\n"
-        "No location is in both splits. Devices that training never heard: "
-        f"{', '.join(map(as_text, validation['unseen_devices'])) or 'none'}.\n"
+        "No location is in two splits. Devices that training never heard: "
+        f"{', '.join(map(as_text, validation['unseen_devices'])) or 'none'}.{held}\n"
     )
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from asc_core.corpus.layout import NAME_GRAMMAR, SPLITS
+from asc_core.corpus.layout import LISTED, NAME_GRAMMAR
+from asc_core.corpus.validation_split import HeldBack
 from pipeline.params import Expect
 
 DURATION_TOLERANCE = 0.01  # seconds; a third of a frame of the published features
@@ -22,8 +23,8 @@ COLUMNS = {
 }
 
 
-def suite(expect: Expect) -> dict[str, list[Any]]:
-    """The expectations, by table."""
+def suite(expect: Expect, held: HeldBack | None = None) -> dict[str, list[Any]]:
+    """The expectations, by table: of the corpus as it is listed, and of its splits once what is `held` back is."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column
 
@@ -63,7 +64,7 @@ def suite(expect: Expect) -> dict[str, list[Any]]:
     disjoint = {
         table: [
             gxe.ExpectColumnValuesToBeInSet(
-                column="splits", value_set=[1], notes=f"no {table.removesuffix('s')} is in both splits"
+                column="splits", value_set=[1], notes=f"no {table.removesuffix('s')} is in two splits"
             )
         ]
         for table in ("files", "segments", "locations")
@@ -72,6 +73,22 @@ def suite(expect: Expect) -> dict[str, list[Any]]:
         gxe.ExpectColumnValuesToBeBetween(column="train", min_value=1, notes="every scene has clips to train on")
     ]
     devices: list[Any] = []
+    if held:
+        note = "every scene of two training locations or more has clips to validate on"
+        more = Column("locations") > 1
+        scenes.append(
+            gxe.ExpectColumnValuesToBeBetween(column="validation", min_value=1, row_condition=more, notes=note)
+        )
+    if held and held.devices:
+        devices += [
+            gxe.ExpectColumnValuesToNotBeInSet(
+                column="device", value_set=held.devices, row_condition=condition, notes=f"devices held back {note}"
+            )
+            for condition, note in (
+                (Column("train") > 0, "are not in the training split"),
+                (Column("validation") == 0, "have clips to validate on"),
+            )
+        ]
     cities: list[Any] = []
     sizes: list[Any] = []
     if expect.scenes is not None:
@@ -87,13 +104,13 @@ def suite(expect: Expect) -> dict[str, list[Any]]:
             gxe.ExpectColumnValuesToNotBeInSet(
                 column="device",
                 value_set=expect.unseen_devices,
-                row_condition=Column("train") > 0,
+                row_condition=Column("listed_train") > 0,
                 notes="devices that must stay unseen are not in the training split",
             ),
             gxe.ExpectColumnValuesToBeInSet(
                 column="device",
                 value_set=expect.unseen_devices,
-                row_condition=Column("train") == 0,
+                row_condition=Column("listed_train") == 0,
                 notes="all other devices are in the training split",
             ),
         ]
@@ -121,18 +138,18 @@ def suite(expect: Expect) -> dict[str, list[Any]]:
         )
     if expect.counts is not None:
         for kind, table in (("scene", scenes), ("device", devices), ("city", cities)):
-            for split in SPLITS:
+            for split in LISTED:
                 bounds = getattr(getattr(expect.counts, split), kind)
                 if bounds is None:
                     continue
                 least, most = bounds
                 table.append(
                     gxe.ExpectColumnValuesToBeBetween(
-                        column=split,
+                        column=f"listed_{split}",
                         min_value=least,
                         max_value=most,
                         # A device or city that a split does not have is no matter of its count.
-                        row_condition=Column(split) > 0,
+                        row_condition=Column(f"listed_{split}") > 0,
                         notes=f"clips are within data.expect.counts.{split}.{kind}: "
                         + (f"{least} to {most}" if most else f"at least {least}"),
                     )

@@ -10,18 +10,20 @@ from typing import Any
 import pandas as pd
 
 from asc_core.corpus.config import Lists
-from asc_core.corpus.layout import NAME_GRAMMAR, SPLITS
+from asc_core.corpus.layout import LISTED, NAME_GRAMMAR
+from asc_core.corpus.validation_split import HeldBack
 from asc_core.features.audio import read_header, sample_problem
+from asc_core.features.clips import SPLITS
 from asc_core.progress import track
 from pipeline.params import Expect
 
-# What names a row of each table. `train` and `test` show a file of each split where it matters which they are.
+# What names a row of each table. The splits show a file of each where it matters which they are.
 INDEX = {
     "clips": ["filename"],
     "meta": ["filename"],
     "files": ["filename"],
-    "segments": ["segment", "train", "test"],
-    "locations": ["location", "train", "test"],
+    "segments": ["segment", *SPLITS],
+    "locations": ["location", *SPLITS],
     "scenes": ["scene"],
     "devices": ["device"],
     "cities": ["city"],
@@ -43,10 +45,17 @@ def inspect(root: Path, clips: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([clips, found.astype({"sample_rate": "Int64", "channels": "Int64", "seconds": "float64"})], axis=1)
 
 
-def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect, lists: Lists = Lists()) -> dict[str, pd.DataFrame]:
-    """The tables that the suite is about, from the inspected clips and the rows of meta.csv."""
+def tables(
+    clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect, lists: Lists = Lists(), held: HeldBack | None = None
+) -> dict[str, pd.DataFrame]:
+    """The tables that the suite is about, from the inspected clips and the rows of meta.csv.
+
+    Clips have the split in which they are `listed`, and the `split` that they are in once what is `held` back is.
+    """
     named = clips["filename"].str.extract(NAME_GRAMMAR)
     clips = clips.assign(
+        listed=clips["split"],
+        split=held.splits(clips) if held else clips["split"],
         name_scene=named["scene"],
         name_location=named["city"] + "-" + named["location"],
         name_device=named["device"],
@@ -54,14 +63,16 @@ def tables(clips: pd.DataFrame, meta: pd.DataFrame, expect: Expect, lists: Lists
         # All parts of a recording, through whichever device, are one.
         segment="audio/" + named["scene"] + "-" + named["city"] + "-" + named["location"] + "-" + named["segment"],
     )
-    sizes = clips["split"].value_counts().reindex(list(SPLITS), fill_value=0)
+    sizes = clips["listed"].value_counts().reindex(list(LISTED), fill_value=0)
+    scenes = _counts(clips, "scene", expect.scenes)
+    locations = clips[clips["listed"] == "train"].groupby("scene")["location"].nunique()
     return {
         "clips": clips,
         "meta": meta,
         "files": _shared(clips, "filename"),
         "segments": _shared(clips, "segment"),
         "locations": _shared(clips, "location"),
-        "scenes": _counts(clips, "scene", expect.scenes),
+        "scenes": scenes.assign(locations=scenes["scene"].map(locations).fillna(0)),
         "devices": _counts(clips, "device", expect.devices),
         "cities": _counts(clips, "city", None),
         "sizes": pd.DataFrame([{"lists": Path(lists.train).stem.removesuffix("_train"), **sizes}]),
@@ -75,13 +86,15 @@ def _shared(clips: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _counts(clips: pd.DataFrame, column: str, expected: Iterable[str] | None) -> pd.DataFrame:
-    """A row for each value of a column that there is or should be: its clips in each split, and in both together."""
-    counts = pd.crosstab(clips[column], clips["split"])
-    counts = counts.reindex(sorted({*counts.index, *(expected or [])}), columns=list(SPLITS), fill_value=0)
-    return counts.assign(clips=counts.sum(axis=1)).rename_axis(column).reset_index()
+    """A row for each value of a column that there is or should be: its clips by list, in all and by split."""
+    listed = pd.crosstab(clips[column], clips["listed"])
+    listed = listed.reindex(sorted({*listed.index, *(expected or [])}), columns=list(LISTED), fill_value=0)
+    counts = pd.crosstab(clips[column], clips["split"]).reindex(listed.index, columns=list(SPLITS), fill_value=0)
+    counts = counts.join(listed.add_prefix("listed_")).assign(clips=listed.sum(axis=1))
+    return counts.rename_axis(column).reset_index()
 
 
-def by_split(counts: pd.DataFrame) -> dict[str, dict[str, int]]:
+def by_split(counts: pd.DataFrame, splits: Iterable[str]) -> dict[str, dict[str, int]]:
     """The counts as the report has them: by split, without what the split does not have."""
     names = counts.iloc[:, 0]
-    return {split: {name: n for name, n in zip(names, counts[split].tolist(), strict=True) if n} for split in SPLITS}
+    return {split: {name: n for name, n in zip(names, counts[split].tolist(), strict=True) if n} for split in splits}

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from asc_core import UserError
+from asc_core.corpus.config import ValidationSplit
+from asc_core.corpus.validation_split import hold_back
 from pipeline.configure import parameters
 from pipeline.stages.validate import report
 from pipeline.validation.check import check, verdict
@@ -55,6 +57,19 @@ def test_both_releases_pass_and_are_told_apart(expect, more_train, more_test, re
     rows = check(frames, suite(expect), tmp_path)
     verdict(Path("tau"), rows)
     assert report(Path("tau"), frames, rows, expect)["release"] == release
+
+
+def test_what_is_held_back_for_validation_leaves_the_release_as_it_is(expect, tmp_path):
+    clips = inspected(expect, TRAIN, TEST)
+    held = hold_back(clips, ValidationSplit(0.2, devices=1))
+    frames = tables(clips, clips[["filename"]], expect, held=held)
+    rows = check(frames, suite(expect, held), tmp_path)
+    verdict(Path("tau"), rows)
+    found = report(Path("tau"), frames, rows, expect, held)
+    assert found["release"] == "published" and len(held.locations) == 20
+    assert sum(found["clips"].values()) + found["held_back"]["clips_in_no_split"] == 13_962 + 2_968
+    assert set(found["devices"]["train"]) == TRAIN.keys() - set(held.devices) and len(held.devices) == 1
+    assert found["unseen_devices"] == sorted([*held.devices, "s4", "s5", "s6"])
 
 
 def test_other_lists_are_refused(expect, tmp_path):

@@ -31,6 +31,7 @@ Blamed = Iterator[tuple[str, str]]  # the meaning of an expectation, and what na
 
 WHOLE = "every listed audio file is there and whole"
 SOUND = "every listed audio file has sound in it"
+NAMED = "files are named audio/scene-city-location-segment-device.wav, or -segment-part-device.wav"
 ONCE = "every file is listed once, in one split"
 
 
@@ -168,9 +169,9 @@ def clip_in_both_splits(corpus: Corpus) -> Blamed:
     name = corpus.clip("train")
     corpus.add(Lists().test, name)
     yield ONCE, name
-    yield "no file is in both splits", name
-    yield "no segment is in both splits", name.removesuffix("-a.wav")
-    yield "no location is in both splits", location_of(name)
+    yield "no file is in two splits", name
+    yield "no segment is in two splits", name.removesuffix("-a.wav")
+    yield "no location is in two splits", location_of(name)
 
 
 def segment_in_both_splits(corpus: Corpus) -> Blamed:
@@ -182,7 +183,7 @@ def segment_in_both_splits(corpus: Corpus) -> Blamed:
     corpus.drop(Lists().train, other)
     corpus.add(Lists().test, other)
     corpus.set(META, other, identifier="paris-777")
-    yield "no segment is in both splits", segment
+    yield "no segment is in two splits", segment
     yield "the file name and the tables agree on the location", other
 
 
@@ -192,7 +193,7 @@ def location_in_both_splits(corpus: Corpus) -> Blamed:
     new = corpus.rename(old, old, f"audio/{scene_of(known)}-{location_of(known)}-999-c.wav")
     corpus.set(META, new, identifier=location_of(known), scene_label=scene_of(known))
     corpus.set(Lists().test, new, scene_label=scene_of(known))
-    yield "no location is in both splits", location_of(known)
+    yield "no location is in two splits", location_of(known)
 
 
 def label_that_the_name_contradicts(corpus: Corpus) -> Blamed:
@@ -230,7 +231,7 @@ def clip_without_a_scene(corpus: Corpus) -> Blamed:
 
 def name_that_says_nothing(corpus: Corpus) -> Blamed:
     old = corpus.clip("test", device="s2")
-    yield "files are named audio/scene-city-location-segment-device.wav", corpus.rename(old, old, "audio/take_17.wav")
+    yield NAMED, corpus.rename(old, old, "audio/take_17.wav")
 
 
 def unknown_scene(corpus: Corpus) -> Blamed:

@@ -149,6 +149,10 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         ("student.start=teacher", "student.start: teacher needs student.network"),
         ("teacher.schedule={epochs: 1, learning_rate: 0.1, warm_up: 0}", "teacher.schedule.warm_up: unknown key"),
         ("data.expect.audio={sample_rate: 44100}", "data.expect.audio.seconds: missing key"),
+        ("data.validation={locations: 1}", "data.validation.locations: needs a number from 0.01 to 0.9, got 1"),
+        ("data.validation={devices: s3}", "data.validation.devices: Input should be a valid array, got 's3'"),
+        ("data.validation={devices: [1]}", "data.validation.devices.0: Input should be a valid string, got 1"),
+        ("data.validation={device: 1}", "data.validation.device: unknown key, the nearest is devices"),
         ("data.expect.counts.train.city=[0, 5]", "data.expect.counts.train.city.0: "),
         ("data.expect.counts.train.city=[9, 5]", "data.expect.counts.train.city: the least must not be more"),
         (
