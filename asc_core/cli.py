@@ -24,7 +24,7 @@ from asc_core.progress import note
 from asc_core.text import printable
 
 GROUP = "asc.commands"
-OWN = {name: f"asc_core.commands.{name}:{name}" for name in ("predict", "info", "export", "networks")}
+OWN = {name: f"asc_core.commands.{name}:{name}" for name in ("predict", "info", "export", "networks", "compare")}
 
 
 class Commands(TyperGroup):

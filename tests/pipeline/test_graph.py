@@ -111,6 +111,10 @@ def test_parameters_are_read_without_torch():
     assert "torch" not in loaded_by("from pipeline import params; params.load()")
 
 
+def test_tables_of_predictions_are_compared_without_torch():
+    assert "torch" not in loaded_by("import asc_core.commands.compare, asc_core.evaluation.comparison")
+
+
 def test_the_library_loads_none_of_the_pipeline_tools():
     everything = "; ".join(f"import {name}" for name in modules("asc_core"))
     assert not {"dvc", "mlflow", "prefect", "great_expectations", "pydantic"} & loaded_by(everything)

@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from torch import nn
 
 from asc_core.errors import UserError
-from asc_core.evaluation.metrics import log_losses, metrics_of
+from asc_core.evaluation.metrics import calibration_error, log_losses, metrics_of
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.models.inference import predict
 
@@ -52,9 +52,25 @@ def test_the_metrics_equal_those_computed_by_hand(table):
         "log_loss_by_device": {"a": nll[:2].mean(), "b": nll[2], "s4": nll[3:5].mean(), "s5": nll[5]},
         "accuracy_by_scene": {"bus": 200 / 3, "tram": 100 / 3},
     }
-    assert metrics.keys() == expected.keys()
+    assert metrics.keys() == {*expected, "calibration_error"}
     for name, value in expected.items():
         assert metrics[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_the_calibration_error_equals_one_computed_by_hand(table):
+    """Bins of a fifteenth: 0.70, 0.71 and 0.72 are in one, 0.9 in another, and 0.61 and 0.65 in one."""
+    bus = np.array([0.70, 0.29, 0.28, 0.90, 0.61, 0.35])
+    gaps = [0.70 - 1 + 0.71 - 0 + 0.72 - 1, 0.90 - 0, 0.61 - 1 + 0.65 - 1]
+    expected = 100 * np.abs(gaps).sum() / 6
+    assert metrics_of(logits(bus), table, table.rows("test"))["calibration_error"] == pytest.approx(expected)
+
+
+def test_the_calibration_error_of_a_network_that_knows_how_sure_it_is_is_none():
+    rng = np.random.default_rng(0)
+    sure = np.repeat([0.55, 0.75, 0.95], 40_000)
+    probabilities, labels = np.stack([sure, 1 - sure], axis=1), (rng.random(len(sure)) > sure).astype(int)
+    assert calibration_error(probabilities, labels) < 0.5
+    assert calibration_error(np.eye(2)[labels], labels) == 0 and calibration_error(np.eye(2)[1 - labels], labels) == 100
 
 
 def test_log_loss_is_that_of_scikit_learn(table):
