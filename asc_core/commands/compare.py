@@ -13,7 +13,7 @@ from asc_core.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from asc_core.evaluation.comparison import Comparison, Difference
+    from asc_core.comparison.systems import Comparison, Difference
 
 WHOLE = {  # what the lines about all clips, or those of some devices, are called
     "accuracy": "accuracy",
@@ -52,9 +52,9 @@ def compare(
         raise UserError(f"{len(systems)} given; compare two systems or more, {len(LETTERS)} at most")
     read = [_system(argument) for argument in systems]
 
-    from asc_core.evaluation import comparison
+    from asc_core.comparison.systems import compare as compared_with
 
-    compared = [comparison.compare(read[0].tables, other.tables) for other in read[1:]]
+    compared = [compared_with(read[0].tables, other.tables) for other in read[1:]]
     if as_json:
         print(json.dumps(_as_json(read, compared), indent=2, allow_nan=False))
     else:
@@ -137,7 +137,7 @@ def _notes(compared: "list[Comparison]") -> Iterator[str]:
 
 
 def _as_json(systems: list[System], compared: "list[Comparison]") -> dict[str, Any]:
-    from asc_core.evaluation.intervals import nested
+    from asc_core.comparison.intervals import nested
 
     def told(difference: "Difference") -> dict[str, Any]:
         return {

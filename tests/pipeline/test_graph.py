@@ -112,7 +112,7 @@ def test_parameters_are_read_without_torch():
 
 
 def test_tables_of_predictions_are_compared_without_torch():
-    assert "torch" not in loaded_by("import asc_core.commands.compare, asc_core.evaluation.comparison")
+    assert "torch" not in loaded_by("import asc_core.commands.compare, asc_core.comparison.systems")
 
 
 def test_the_library_loads_none_of_the_pipeline_tools():

@@ -6,13 +6,13 @@ import pytest
 from answers import answered, by_location, clips
 from scipy.stats import t
 
+from asc_core.comparison.bootstrap import Spread, interval, weights
+from asc_core.comparison.intervals import intervals
+from asc_core.comparison.systems import compare
+from asc_core.comparison.tally import Design, System
 from asc_core.errors import UserError
-from asc_core.evaluation.bootstrap import Spread, interval, weights
-from asc_core.evaluation.comparison import compare
-from asc_core.evaluation.intervals import intervals
 from asc_core.evaluation.metrics import metrics_of
 from asc_core.evaluation.predictions import prediction_table
-from asc_core.evaluation.tally import Design, System
 
 
 def flat(values: dict) -> dict:

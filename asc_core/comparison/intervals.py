@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from asc_core.evaluation.bootstrap import RESAMPLES, Spread, interval, weights
-from asc_core.evaluation.clips import clips_of
-from asc_core.evaluation.tally import Design, Metric, System
+from asc_core.comparison.bootstrap import RESAMPLES, Spread, interval, weights
+from asc_core.comparison.clips import clips_of
+from asc_core.comparison.tally import Design, Metric, System
 
 
 def intervals(tables: Mapping[str, pd.DataFrame], resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from asc_core.evaluation.bootstrap import LEVEL, RESAMPLES, Spread, interval, weights
-from asc_core.evaluation.clips import check_same, check_scenes, clips_of
-from asc_core.evaluation.tally import Design, Metric, System
+from asc_core.comparison.bootstrap import LEVEL, RESAMPLES, Spread, interval, weights
+from asc_core.comparison.clips import check_same, check_scenes, clips_of
+from asc_core.comparison.tally import Design, Metric, System
 
 Tables = Mapping[str, pd.DataFrame]  # of predictions, one a network, by what errors call them
 
