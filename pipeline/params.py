@@ -155,6 +155,13 @@ class Gates(Section):
     worst_device: Percent | None
 
 
+class Report(Section):
+    """What `reports/index.html` shows of the clips that a model got most wrong."""
+
+    worst_clips: Annotated[int, Field(ge=0, le=100)]
+    audio: bool
+
+
 class Tracking(Section):
     experiment: str
 
@@ -173,6 +180,7 @@ class Params(Section):
     prune: PruneStage
     quantize: QuantizeStage
     gates: Gates
+    report: Report
     tracking: Tracking
 
     @model_validator(mode="after")
@@ -181,6 +189,8 @@ class Params(Section):
             raise ConfigError(f"{shown(self.seeds)} names a seed twice", "seeds")
         if self.student.start == "teacher" and self.student.network != self.teacher.network:
             raise ConfigError("teacher needs student.network to be the same as teacher.network", "student.start")
+        if self.report.audio and self.data.source not in ("synthetic", "folder"):
+            raise ConfigError(f"the corpus {self.data.source} is not licensed to be passed on", "report.audio")
         return self
 
 

@@ -56,8 +56,8 @@ def newest(store: str, experiment: str) -> tuple["Run", dict[str, "Run"]]:
 
 
 @contextlib.contextmanager
-def browser() -> Iterator["Chrome"]:
-    """Chromium, with a profile of its own.
+def browser(*, logs: bool = False) -> Iterator["Chrome"]:
+    """Chromium, with a profile of its own; with `logs` it keeps what pages write to the console and ask for.
 
     Raises:
         UserError: it or Selenium is not there.
@@ -75,6 +75,8 @@ def browser() -> Iterator["Chrome"]:
         options.binary_location = chromium
         for option in (*OPTIONS.split(), f"--user-data-dir={profile}"):
             options.add_argument(option)
+        if logs:
+            options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
         try:
             yield chrome

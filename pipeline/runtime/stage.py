@@ -9,6 +9,7 @@ import inspect
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         journal = SilentJournal() if sharing.HELPER else Journal(name, arguments.get("seed"), described)
     except UserError as error:
         raise SystemExit(_tell(name, error)) from None
+    start = time.monotonic()
     try:
         work(settings, journal, **arguments)
     except KeyboardInterrupt:
@@ -67,6 +69,7 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
         if isinstance(error, UserError):
             raise SystemExit(_tell(name, error)) from None
         raise
+    journal.metrics({"stage": {"seconds": time.monotonic() - start, "processor_seconds": sum(os.times()[:4])}})
     journal.end("FINISHED")
     journal.send(wait=name == "gate")
 

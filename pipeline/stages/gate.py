@@ -1,6 +1,7 @@
 """Stage gate: refuse a model that is too large or not good enough; the limits are in params.yaml under `gates`.
 
-A model that passes is handed to the registry (`pipeline.release.registry`) by way of the journal.
+Card and report are written whatever the verdict. A model that passes is handed to the registry
+(`pipeline.release.registry`) by way of the journal.
 """
 
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from asc_core import UserError
 from asc_core.compression.rules import LIMIT, limits
 from asc_core.files import read_json, write_json
+from pipeline.page.write import write
 from pipeline.params import Gates, Params
-from pipeline.paths import CARD, CORPUS, GATE, SEEDS, SUMMARY, VALIDATION, made, package_path
+from pipeline.paths import CARD, CORPUS, GATE, PAGE, SEEDS, SUMMARY, VALIDATION, made, package_path
 from pipeline.release.shipped.bundle import contents
 from pipeline.reporting.card import Facts, model_card
 from pipeline.reporting.tables import median_seed
@@ -64,7 +66,7 @@ def complaint(row: dict[str, Any]) -> str:
 
 
 def gate(params: Params, journal: Journal) -> None:
-    """Check the summary against the limits, write the model card, and have a model that passed registered."""
+    """Check the summary against the limits, write card and report, and have a model that passed registered."""
     summary = read_json(SUMMARY)
     seeds = {seed: read_json(SEEDS / f"{seed}.json")["quantized"] for seed in params.seeds}
     rows = checks(summary, seeds, params.gates)
@@ -75,8 +77,9 @@ def gate(params: Params, journal: Journal) -> None:
     package, source = made(package_path(seed)), params.data.source
     facts = Facts(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)
     write_text(CARD, model_card(facts))
+    write(params, rows)
     journal.metrics({"gate.passed": int(not failed)}, summary=True)
-    for path in (GATE, CARD):
+    for path in (GATE, CARD, PAGE):
         journal.artifact(path, summary=True)
     for row in rows:
         print(

@@ -20,7 +20,7 @@ STAGES = {
 RUNS = (
     "asc_core/config.py", "asc_core/errors.py", "asc_core/files.py", "asc_core/progress.py", "asc_core/cores.py",
     "asc_core/text.py",
-    "pipeline/params.py", "pipeline/paths.py", "pipeline/paper/paths.py", "pipeline/runtime/",
+    "pipeline/params.py", "pipeline/configure.py", "pipeline/paths.py", "pipeline/paper/paths.py", "pipeline/runtime/",
     "pipeline/stages/__init__.py", "pipeline/paper/stages/__init__.py",
 )  # fmt: skip
 SHIPPED = "pipeline.release.shipped.served"  # goes into the registered model, and is imported there alone

@@ -1,0 +1,162 @@
+"""What stands behind the results: trainings, calibration, size, cost, and the corpus."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT, limits
+from pipeline.page import charts
+from pipeline.page.parts import Figure, Part, Section, Table, Text
+from pipeline.page.run import Run, known
+from pipeline.paths import COST
+
+BINS = 10
+STAGES = {"train_teacher": "Training the teacher", "train_student": "Training the student", "prune": "Pruning",
+          "quantize": "Quantisation"}  # fmt: skip
+MOST_ROWS = 20  # of what an expectation does not like
+
+
+def curves(run: Run) -> Section | None:
+    """The loss of every training of every seed, epoch by epoch."""
+    if run.curves is None:
+        return None
+    figures: list[Part] = []
+    for number, (training, table) in enumerate(run.curves.groupby("training", sort=False)):
+        stage, _, network = str(training).partition(" ")
+        title = STAGES.get(stage, stage) + (f": {network}" if network else "")
+        rows: list[dict[str, Any]] = [
+            {"epoch": row["epoch"], "loss": round(row["loss"], 4), "seed": f"seed {row['seed']}"}
+            for row in table.to_dict("records")
+        ]
+        ends = table.groupby("seed").last()
+        told = (
+            f"The loss after {int(ends['epoch'].max())} epochs is {ends['loss'].mean():.3f} in the mean of the seeds."
+        )
+        numbers = [[f"seed {seed}", f"{row.epoch}", f"{row.loss:.4f}"] for seed, row in ends.iterrows()]
+        last = Table("After the last epoch", ["", "epochs", "loss"], numbers)
+        figures.append(Figure(f"curve-{number}", title, told, charts.lines(rows, "epoch", "loss", "seed"), last))
+    return Section("curves", "Learning curves", figures)
+
+
+def reliability(run: Run) -> Section:
+    """How far the shipped network's probabilities can be believed."""
+    probabilities = run.predictions[run.scenes].to_numpy()
+    confidence = 100 * probabilities.max(axis=1)
+    right = 100.0 * (np.array(run.scenes)[probabilities.argmax(axis=1)] == run.predictions["scene"].to_numpy())
+    bins = np.minimum((confidence / (100 / BINS)).astype(int), BINS - 1)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": right, "bin": bins})
+    groups = table.groupby("bin").agg(
+        confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), clips=("bin", "size")
+    )
+    error = float((groups["clips"] * (groups["accuracy"] - groups["confidence"]).abs()).sum() / len(table))
+    rows = [{str(key): round(value, 1) for key, value in row.items()} for row in groups.to_dict("records")]
+    mean, hits = confidence.mean(), right.mean()
+    told = (
+        f"The network says {mean:.1f} % in the mean and is right in {hits:.1f} % of the clips: it is "
+        f"{'too sure' if mean > hits else 'too modest'}. The expected calibration error is {error:.1f} points "
+        f"({BINS} bins, answers of all seeds)."
+    )
+    numbers = [
+        [f"{100 / BINS * index:.0f} to {100 / BINS * (index + 1):.0f}", f"{row['clips']}",
+         f"{row['confidence']:.1f}", f"{row['accuracy']:.1f}"]
+        for index, row in zip(groups.index.tolist(), rows, strict=True)
+    ]  # fmt: skip
+    shown = Table(
+        "Answers by their confidence, in percent", ["confidence", "answers", "mean confidence", "right"], numbers
+    )
+    figure = Figure("reliability-chart", "Confidence and accuracy", told, charts.reliability(rows), shown)
+    return Section("reliability", "Reliability of the probabilities", [figure])
+
+
+def size(run: Run) -> Section:
+    """Where the bytes are, and what each set of rules counts."""
+    parts: dict[tuple[str, int], int] = {}  # several tensors each: a network has dozens
+    for row in run.sizes:
+        key = (".".join(row["name"].split(".")[:2]), row["bits"])
+        parts[key] = parts.get(key, 0) + row["counted_bytes"]
+    layers = [{"part": part, "bytes": total, "bits": f"{bits} bit"} for (part, bits), total in parts.items()]
+    counted = sum(row["counted_bytes"] for row in run.sizes)
+    largest = max(run.sizes, key=lambda row: row["counted_bytes"])
+    told = f"{counted:,} bytes are counted; the largest tensor is {largest['name']} with {largest['counted_bytes']:,}."
+    keys = ("parameters", "nonzero", "bits", "counted_bytes")
+    tensors = Table(
+        "Every tensor of the largest package",
+        ["tensor", "parameters", "non-zero", "bits", "bytes"],
+        [[row["name"], *(f"{row[key]:,}" for key in keys)] for row in run.sizes],
+    )
+    figure = Figure(
+        "size-chart",
+        "Bytes by part of the network",
+        told,
+        charts.bars(layers, "part", "bytes", "bits", "bytes"),
+        tensors,
+    )
+    rows = []
+    for year in ("dcase2021", "dcase2022"):
+        for limit in limits(run.shipped["size"], year):
+            rows.append(
+                [f"{year}: {limit.name}", f"{limit.value:,}", f"{limit.most:,}", _used(limit.value, limit.most)]
+            )
+    rows.insert(1, ["the same, KB of 1024 bytes", f"{counted:,}", f"{LIMIT:,}", _used(counted, LIMIT)])
+    rules = Table("What each set of rules counts", ["rule", "counted", "at most", "used"], rows)
+    note = (
+        f"128 KB are {DECIMAL_LIMIT:,} or {LIMIT:,} bytes; the file itself has {run.shipped['size']['file_bytes']:,}."
+    )
+    return Section("size", "Size", [figure, rules, Text(note)])
+
+
+def cost(run: Run) -> Section | None:
+    """What a clip costs on a device, where that was measured."""
+    found = known(COST)
+    if not found:
+        return None
+    records = found if isinstance(found, list) else [found]
+    parts: list[Part] = []
+    for record in records:
+        name = str(record.get("runtime", record.get("name", "measured")))
+        parts.append(Table(f"On a device: {name}", ["", "value"], [[key, str(value)] for key, value in _flat(record)]))
+    return Section("cost", "Cost on a device", parts)
+
+
+def corpus(run: Run) -> Section:
+    """The clips, and what was expected of them."""
+    found, figures = run.validation, []
+    for kind, table in (("scene", found["scenes"]), ("device", found["devices"])):
+        splits = [split for split in found["clips"] if split in table]
+        names = sorted({name for split in splits for name in table[split]})
+        rows = [{kind: name, "clips": table[split].get(name, 0), "split": split} for name in names for split in splits]
+        told = (
+            f"{len(names)} {kind}s; "
+            + ", ".join(f"{found['clips'][split]:,} clips in {split}" for split in splits)
+            + "."
+        )
+        numbers = [[name, *(f"{table[split].get(name, 0):,}" for split in splits)] for name in names]
+        spec = charts.bars(rows, kind, "clips", "split", "clips")
+        shown = Table(f"Clips by {kind}", [kind, *splits], numbers)
+        figures.append(Figure(f"corpus-{kind}", f"Clips by {kind} and split", told, spec, shown))
+    parts: list[Part] = [*figures]
+    failed = [row for row in found["expectations"] if not row["passed"]]
+    met = len(found["expectations"]) - len(failed)
+    parts.append(Text(f"{met} of {len(found['expectations'])} expectations are met; all are in {found['data_docs']}."))
+    for row in failed:
+        bad = row["bad_rows"][:MOST_ROWS]
+        heads = list(bad[0]) if bad else [""]
+        parts.append(
+            Table(f"Not met: {row['meaning']}", heads, [[str(each.get(key)) for key in heads] for each in bad])
+        )
+    return Section("corpus", "Corpus", parts)
+
+
+def _used(value: int, most: int) -> str:
+    return f"{100 * value / most:.1f} %"
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in record.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key} ")
+        else:
+            rows.append((f"{prefix}{key}".replace("_", " "), value))
+    return rows

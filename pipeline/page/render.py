@@ -1,0 +1,53 @@
+"""Sections as a page of HTML that needs no other file and asks no network."""
+
+import base64
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from asc_core.text import printable
+from pipeline.page.parts import Section
+
+TEMPLATE = "page.html.jinja"
+
+
+def page(title: str, sections: Sequence[Section], home: str | None = None) -> str:
+    """A page. Texts in it are texts, whatever names a corpus has: only `Markup` is HTML.
+
+    Args:
+        home: where the first page of the report is, of another one.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["printable"] = printable
+    environment.filters["runs"] = lambda parts: [
+        (kind, list(run)) for kind, run in groupby(parts, key=lambda part: part.kind)
+    ]
+    charts = any(part.kind == "figure" for section in sections for part in section.parts)
+    script = vega() if charts else ""
+    return environment.get_template(TEMPLATE).render(title=title, sections=sections, home=home, script=script)
+
+
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and what puts them into a page: one script, without which charts do not draw."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+
+
+def markdown(text: str) -> str:
+    """Markdown as HTML; HTML and links to pictures in it stay text."""
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """A file as an address that has all of it: kind is image/png, audio/mpeg."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,86 @@
+"""What a run of the pipeline has left, read for its report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from asc_core.files import read_json
+from pipeline.params import Params
+from pipeline.paths import CURVES, PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION
+
+NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)"}
+SHIPPED = "quantized"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        summary: networks to their metrics over the seeds.
+        seeds: the metrics of each seed.
+        sizes: what the rules count of the largest package, tensor by tensor.
+        validation: what was found about the corpus.
+        predictions: probabilities of the shipped networks of all seeds, a row a clip and seed.
+        curves: a row for each training, seed and epoch, with the loss; None where none were kept.
+        checks: what the gate found.
+    """
+
+    params: Params
+    summary: dict[str, Any]
+    seeds: dict[int, dict[str, Any]]
+    sizes: list[dict[str, Any]]
+    validation: dict[str, Any]
+    predictions: pd.DataFrame
+    curves: pd.DataFrame | None
+    checks: list[dict[str, Any]]
+
+    @property
+    def shipped(self) -> dict[str, Any]:
+        return self.summary[SHIPPED]
+
+    @property
+    def unseen(self) -> list[str]:
+        """The devices that training never heard."""
+        return self.validation["unseen_devices"]
+
+    @property
+    def scenes(self) -> list[str]:
+        """The answers that there are: the columns of numbers."""
+        return list(self.predictions.select_dtypes("number").columns)
+
+
+def read(params: Params, checks: list[dict[str, Any]]) -> Run:
+    """What the stages before the gate have made.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    seeds = {seed: read_json(SEEDS / f"{seed}.json") for seed in params.seeds}
+    largest = max(seeds, key=lambda seed: seeds[seed][SHIPPED]["size"]["counted_bytes"])
+    tables = [pd.read_parquet(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds]
+    predictions = pd.concat(tables, ignore_index=True)
+    return Run(
+        params=params,
+        summary=read_json(SUMMARY),
+        seeds=seeds,
+        sizes=read_json(SIZES / f"{largest}.json"),
+        validation=read_json(VALIDATION),
+        predictions=predictions[predictions["model"] == SHIPPED].reset_index(drop=True),
+        curves=pd.read_csv(CURVES, keep_default_na=False) if CURVES.exists() else None,
+        checks=checks,
+    )
+
+
+def spread(value: dict[str, Any]) -> tuple[float, float]:
+    """The interval of a mean over seeds where there is one, else one standard deviation around it."""
+    if interval := value.get("interval"):
+        return interval[0], interval[1]
+    return value["mean"] - value["std"], value["mean"] + value["std"]
+
+
+def known(path: Path) -> Any:
+    """The content of a JSON file that not every run has."""
+    return read_json(path) if path.exists() else None

@@ -1,0 +1,68 @@
+"""The report of a finished run, opened from disk in a real browser."""
+
+import json
+import re
+import shutil
+import time
+
+import pytest
+
+from asc_core.files import read_json
+from pipeline.reporting.tables import cell
+
+SIZES = {"desk": (1280, 900, "light"), "phone": (390, 844, "dark")}
+
+
+def test_a_finished_run_has_its_report(finished):
+    html = (finished.folder / "reports/index.html").read_text()
+    summary = read_json(finished.folder / "reports/summary.json")
+    assert "Passed: all" in html and cell(summary["quantized"]["accuracy"]) in html
+    assert html.count("<audio") == html.count("Spectrogram of") == 8
+    assert "train_teacher@0" in html and "<td>CPython" in html
+    marks = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
+    assert 'src="' in marks and not re.search(r'(src|href)="(?!data:|#)', marks)
+    assert len(html) < 5_000_000
+
+
+@pytest.fixture
+def chrome():
+    if not shutil.which("chromedriver"):
+        pytest.skip("needs Chromium and its driver")
+    pytest.importorskip("selenium", reason="needs Selenium, the extra `browser`")
+    from tools.screenshot import browser
+
+    with browser(logs=True) as chrome:
+        yield chrome
+
+
+def opened(chrome, page, size):
+    """Open a page at a width and in a colour scheme, and wait for its charts."""
+    width, height, scheme = SIZES[size]
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
+    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    chrome.get(page.as_uri())
+    missing = "return [...document.querySelectorAll('[data-chart]')].filter(each => !each.querySelector('svg')).length"
+    until = time.monotonic() + 60
+    while chrome.execute_script(missing) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert chrome.execute_script(missing) == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_report_opens_from_disk(finished, chrome, size):
+    opened(chrome, finished.folder / "reports/index.html", size)
+    assert [line for line in chrome.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []
+    messages = [json.loads(line["message"])["message"] for line in chrome.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data", "chrome"}  # the last: its own empty tab
+    assert chrome.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
+    summary = read_json(finished.folder / "reports/summary.json")
+    second = "return [...document.querySelectorAll('#accuracy tbody tr')].map(row => row.children[1].innerText)"
+    assert chrome.execute_script(second) == [cell(model["accuracy"]) for model in summary.values()]
+    axe = pytest.importorskip("axe_selenium_python", reason="needs axe, the extra `browser`")
+    checker = axe.Axe(chrome)
+    checker.inject()
+    found = checker.run()["violations"]
+    assert [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found] == []

@@ -1,0 +1,113 @@
+"""The HTML report: figures are those of the results, and names of scenes and devices are text."""
+
+import re
+from dataclasses import replace
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.configure import parameters
+from pipeline.page import details, results
+from pipeline.page.made import nearest_profile
+from pipeline.page.parts import Section, Table
+from pipeline.page.render import page
+from pipeline.page.run import Run
+
+SCENES = ["<img src=x onerror=alert(1)>", "</script><b>", "café & tram"]
+DEVICES = ["a", '"><s>', "new\nphone"]
+
+
+def metrics(accuracy: float) -> dict:
+    value = {"mean": accuracy, "std": 1.25, "n": 2}
+    whole = dict.fromkeys(("accuracy", "accuracy_micro", "log_loss", "accuracy_seen", "accuracy_unseen"), value)
+    sizes = {"parameters": 90, "nonzero_parameters": 60, "counted_bytes": 77, "weight_bits": 8, "macs": 1000,
+             "macs_torchinfo": 1100, "file_bytes": 99}  # fmt: skip
+    return (
+        whole
+        | {"accuracy_by_device": dict.fromkeys(DEVICES, value), "size": sizes}
+        | {"accuracy_by_scene": dict.fromkeys(SCENES, value)}
+    )
+
+
+@pytest.fixture
+def run() -> Run:
+    clips = pd.DataFrame({"filename": list("wxyz"), "scene": SCENES + SCENES[:1], "device": "a", "model": "quantized"})
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.6, 0.3], [0.9, 0.1, 0.0]])
+    counts = {"train": dict.fromkeys(SCENES, 4), "test": dict.fromkeys(SCENES, 2)}
+    row = {"meaning": "<i>unique</i>", "passed": False, "bad_rows": [{"filename": "<u>", "scene": "x"}]}
+    return Run(
+        params=parameters("quick"),
+        summary={"teacher": metrics(81.5), "quantized": metrics(72.25)},
+        seeds={0: {}, 1: {}},
+        sizes=[{"name": "stem.0.weight", "parameters": 90, "nonzero": 60, "bits": 8, "counted_bytes": 60},
+               {"name": "stem.1.scale", "parameters": 9, "nonzero": 8, "bits": 16, "counted_bytes": 17}],
+        validation={"unseen_devices": DEVICES[2:], "clips": {"train": 12, "test": 6}, "scenes": counts,
+                    "devices": {"train": {"a": 12}, "test": {"a": 6}}, "data_docs": "x", "expectations": [row]},
+        predictions=pd.concat([clips, pd.DataFrame(probabilities, columns=SCENES)], axis=1),
+        curves=pd.DataFrame({"training": "prune", "seed": [0, 0, 1], "epoch": [1, 2, 1], "loss": [2.0, 1.5, 1.75]}),
+        checks=[{"name": "accuracy", "value": 72.25, "sense": "at least", "limit": 60.0, "passed": True}],
+    )  # fmt: skip
+
+
+def sections(run: Run) -> list[Section]:
+    makers = [results.verdict, results.accuracy, results.devices, results.scenes, details.curves, details.reliability,
+              details.size, details.corpus]  # fmt: skip
+    return [section for make in makers if (section := make(run))]
+
+
+def test_names_are_text_and_the_page_asks_for_nothing(run):
+    html = page("Report of <b>", sections(run))
+    without_scripts = re.sub(r"<script[^>]*>.*?</script>", "", html, flags=re.DOTALL)
+    assert not re.search(r"<(img|b|s|i|u)\b", without_scripts)
+    assert "<img src=x onerror=alert(1)>" in unescape(without_scripts) and "new\\nphone" in without_scripts
+    # Nothing ends a script but its own end, whatever is in the charts.
+    assert len(re.findall(r"</script", html)) == len(re.findall(r"<script\b", re.sub(r'"<script', "", html)))
+    assert set(re.findall(r'(?:src|href)="([^"]*)', without_scripts)) <= {
+        "data:,",
+        *(f"#{s.name}" for s in sections(run)),
+    }
+    assert len(html) < 5_000_000
+
+
+def cells(section: Section, caption: str) -> dict[str, list[str]]:
+    tables = [part for part in section.parts if isinstance(part, Table)]
+    found = next(table for table in tables if caption in table.caption)
+    return {row[0]: list(row[1:]) for row in found.rows}
+
+
+def test_figures_are_those_of_the_summary(run):
+    html = page("Report", sections(run))
+    assert cells(results.accuracy(run), "Mean")["shipped (8 bit)"][:2] == ["72.2 ±1.2", "72.2 ±1.2"]
+    assert "81.5 ±1.2" in html and "72.2 ±1.2 %" in html
+    confusion = next(part for part in results.scenes(run).parts if part.name == "confusion")
+    assert [row[1:] for row in confusion.table.rows] == [["100", "0", "0"], ["0", "100", "0"], ["0", "100", "0"]]
+    assert "100 % of café & tram is taken for </script><b>" in confusion.told
+
+
+def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy(run):
+    told = details.reliability(run).parts[0].told
+    # Bins of 0.6, 0.7, 0.8 and 0.9: one wrong answer of 60 %, right ones of 70, 80 and 90 %.
+    assert "expected calibration error is 30.0 points" in told and "75.0 % in the mean" in told
+
+
+def test_a_missed_check_is_told_first(run):
+    missed = {"name": "file_bytes", "value": 99, "sense": "at most", "limit": 90, "passed": False}
+    section = results.verdict(replace(run, checks=[*run.checks, missed]))
+    assert section.parts[0].mood == "bad" and "1 of 2 checks" in section.parts[0].text
+    assert cells(section, "Checks")["bytes of the file"] == ["99", "at most 90", "9", "FAILED"]
+
+
+def test_intervals_are_drawn_where_the_summary_has_them(run):
+    for each in run.summary.values():
+        each["accuracy"] = {**each["accuracy"], "interval": [60.0, 90.0]}
+    points = results.accuracy(run).parts[0].spec["data"]["values"]
+    assert [(point["least"], point["most"]) for point in points if point["devices"] == "all devices"] == [(60, 90)] * 2
+
+
+def test_parameters_that_differ_from_the_nearest_profile_are_named():
+    own = parameters("quick")
+    changed = own.model_copy(update={"prune": own.prune.model_copy(update={"ratio": 0.75})})
+    assert nearest_profile(changed) == ("quick", [["prune.ratio", "0.75", "0.5"]])
+    assert nearest_profile(parameters("folder")) == ("folder", [])
