@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper test lint verdict ci ui services serve deploy worker lock
+.PHONY: setup repro paper peers test lint verdict ci ui services serve deploy worker lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -24,6 +24,9 @@ repro: setup  ## the main job, as params.yaml configures it
 
 paper: setup  ## the tables and the figure of the publications, into reports/paper
 	python -m flows.paper_tables
+
+peers: setup  ## the systems of others beside ours, into reports/peers
+	python -m flows.peers
 
 test: setup  ## the tests, a file a core
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder

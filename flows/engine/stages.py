@@ -28,8 +28,8 @@ FINAL_STAGES = ("summarise", "gate")
 LIMITS: dict[str, float] = {
     "download": 24 * 60,
     "validate": 2 * 60,
-    "extract_features": 12 * 60,
-    **dict.fromkeys((*TRAINING_STAGES, "train", "compress"), 7 * 24 * 60),
+    **dict.fromkeys(("extract_features", "features"), 12 * 60),
+    **dict.fromkeys((*TRAINING_STAGES, "train", "compress", "ours"), 7 * 24 * 60),
     **dict.fromkeys(("evaluate", "figure1"), 4 * 60),
     **dict.fromkeys((*FINAL_STAGES, "tables"), 30),
 }

@@ -12,12 +12,14 @@ from asc_core import UserError
 from flows.evaluate import asc_evaluate
 from flows.full import asc
 from flows.paper_tables import paper_tables
+from flows.peers import peers
 from flows.seed import asc_seed
 from flows.servers.prefect import configured_url, prefect_server
 
 SERVED: dict[str, Flow[..., None]] = {
     "full": asc,
     "paper-tables": paper_tables,
+    "peers": peers,
     "seed": asc_seed,
     "evaluate": asc_evaluate,
 }

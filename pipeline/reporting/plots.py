@@ -80,6 +80,30 @@ def seen_and_unseen(rows: dict[str, Any], path: Path) -> None:
     _write(figure, path)
 
 
+def with_intervals(rows: list[dict[str, Any]], path: Path) -> None:
+    """The accuracy of several systems on all, seen and unseen devices, as points with their intervals.
+
+    Args:
+        rows: each a system: `label`, and by metric `metrics` (percent) and `intervals` ([low, high] or None); a metric
+            may be missing.
+    """
+    figure = _figure((8, 1.2 + 0.5 * len(rows)))
+    axes = figure.subplots()
+    at = np.arange(len(rows))[::-1]
+    for offset, name in ((0.2, "accuracy"), (0, "accuracy_seen"), (-0.2, "accuracy_unseen")):
+        found = [(row["metrics"].get(name, np.nan), row["intervals"].get(name)) for row in rows]
+        values = np.array([value for value, _ in found])
+        bounds = np.array([bounds or (value, value) for value, bounds in found])
+        whiskers = [(values - bounds[:, 0]).clip(0), (bounds[:, 1] - values).clip(0)]
+        label = "all devices" if name == "accuracy" else f"{name.removeprefix('accuracy_')} devices"
+        axes.errorbar(values, at + offset, xerr=whiskers, fmt="o", markersize=4, lw=1, capsize=2, label=label)
+    axes.set_yticks(at, [row["label"] for row in rows])
+    axes.set_xlabel("accuracy (%), 95 % intervals")
+    axes.grid(axis="x", lw=0.3)
+    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.1), frameon=False)
+    _write(figure, path)
+
+
 def scatter_by_device(
     points: dict[str, np.ndarray], accuracy: dict[str, float], devices: np.ndarray, path: Path
 ) -> None:

@@ -1,19 +1,16 @@
 """Stage train of the tables: one system of the publications, one seed, trained and measured."""
 
 from asc_core import UserError
-from asc_core.evaluation.measure import measure
 from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
-from asc_core.models import checkpoint
 from asc_core.training.job import Job
-from asc_core.training.loop import untrained
 from pipeline.paper.paths import EXPERIMENT, measured, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import Training
+from pipeline.systems.scratch import train_and_measure
 
 
 def train(params: Params, journal: Journal, system: str, seed: int) -> None:
@@ -22,15 +19,9 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
         raise UserError(f"paper.systems: unknown name {system!r}, known are {', '.join(systems.SYSTEMS)}")
     paper, store, row = systems.load(), FeatureStore(made(FEATURES)), systems.SYSTEMS[system]
     journal.tags({"table": row.table, "row": system})
-    config = row.network(paper)
-    network = untrained(config, store, seed)
     job = Job(paper.schedule, params.training, params.augment.masked(row.masked(paper)), seed)
-    with Training(journal) as fit:
-        fit(f"paper {system}", network, store, job)
-    checkpoint.save(trained(system, seed), network, config, store.scenes, features=store.description)
-    _, results = measure(network, store)
-    print(f"{system}@{seed}: {results['accuracy']:.1f} %")
-    journal.metrics(results)
+    path = trained(system, seed)
+    _, results = train_and_measure(f"paper {system}", row.network(paper), job, store, path, journal)
     write_json(measured(system, seed), results)
 
 

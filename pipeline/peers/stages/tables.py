@@ -1,0 +1,62 @@
+"""Stage tables: the systems of others beside ours, as JSON, as Markdown and as a plot."""
+
+import json
+from typing import Any
+
+import yaml
+
+from asc_core.files import write_json
+from pipeline.params import Params
+from pipeline.peers import paths, settings
+from pipeline.peers.rows.systems import described
+from pipeline.peers.rows.table import markdown, rows_of
+from pipeline.peers.settings import Peers
+from pipeline.reporting import plots
+from pipeline.reporting.tables import as_text, markdown_table
+from pipeline.runtime.journal import Journal, write_text
+from pipeline.runtime.stage import run
+
+OURS = ("features", "training", "augment", "distillation", "teacher", "student", "prune", "quantize")  # of params.yaml
+
+
+def settings_of(params: Params, peers: Peers) -> dict[str, Any]:
+    """What the figures depend on: peers.yaml, and what params.yaml says of features, batches and ours."""
+    everything = json.loads(params.model_dump_json())
+    own = json.loads(peers.model_dump_json())
+    own["corpora"] = list(peers.corpora)  # where they are is of this machine
+    return {"peers": own, "params": {key: everything[key] for key in OURS}}
+
+
+def text(rows: list[dict[str, Any]], peers: Peers, used: dict[str, Any]) -> str:
+    """The report: the tables, what they are made of, and the settings."""
+    others = [described(name) for name in peers.systems]
+    sources = markdown_table(["system", "published", "departures"], [[o.label, o.source, o.departures] for o in others])
+    folds, seeds = ", ".join(map(as_text, peers.corpora)), ", ".join(map(str, peers.seeds))
+    first = rows[0]
+    return (
+        "# The systems of others beside ours\n\n"
+        f"{first['clips']:,} clips at {first['locations']:,} locations, folds {folds}; the mean over the seeds "
+        f"{seeds}. Accuracy in percent, the mean over the scenes, micro over the clips; seen and unseen: devices "
+        "that training had or had not. The others are float networks. In brackets 95 % intervals, by bootstrap over "
+        "locations; those of the differences tell of other seeds too, where there are several.\n\n"
+        f"{markdown(rows)}\n## Sources\n\n{sources}\nAll of them were trained for {peers.epochs:g} of the published "
+        "epochs, in batches and on features as params.yaml has them.\n\n## Settings\n\n```yaml\n"
+        f"{yaml.safe_dump(used, sort_keys=False, allow_unicode=True, width=120)}```\n"
+    )
+
+
+def tables(params: Params, journal: Journal) -> None:
+    """Write the table as JSON, Markdown and a plot."""
+    peers = settings.load()
+    rows, used = rows_of(peers), settings_of(params, peers)
+    journal.tags({"table": "peers", "row": "all"})
+    write_json(paths.REPORTS / "peers.json", {"settings": used, "systems": rows})
+    write_text(paths.TABLE, text(rows, peers, used))
+    plots.with_intervals(rows, paths.REPORTS / "peers.png")
+    for suffix in ("json", "md", "png"):
+        journal.artifact(paths.TABLE.with_suffix(f".{suffix}"))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    run(tables, experiment=paths.EXPERIMENT)

@@ -1,0 +1,1 @@
+"""What the pipelines of the tables share: one system, trained from scratch and measured."""
