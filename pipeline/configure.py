@@ -154,7 +154,7 @@ def main(
 ) -> None:
     """Write params.yaml from a profile and overrides; `dvc repro` then does the rest."""
     configure(profile, overrides or [])
-    print(f"{PARAMS} is {' '.join([profile, *(overrides or [])])}")
+    print(f"{PARAMS} is {' '.join([profile, *(overrides or [])])}; next: dvc repro")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import contextlib
 import json
 import math
 import tempfile
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,9 +26,10 @@ import typer
 from asc_core import UserError
 from asc_core.cli import run
 from asc_core.files import digest
+from asc_core.text import printable
 from pipeline.release import mlflow_client
 from pipeline.release.shipped import bundle
-from pipeline.reporting.tables import markdown_table
+from pipeline.reporting.terminal import WIDTH, terminal_table
 from pipeline.runtime.journal import flat
 
 if TYPE_CHECKING:
@@ -179,17 +181,18 @@ def show() -> None:
         names: dict[str, list[str]] = defaultdict(list)
         for alias, number in sorted(_aliases(model).items()):
             names[number].append(alias)
-        rows = []
+        rows, verdicts = [], []
         for version in sorted(versions, key=lambda each: -int(each.version)):
             tags = defaultdict(str, version.tags)  # a version may have been made by other hands
             accuracy = [float(tags[f"accuracy.{name}"] or "nan") for name in ("mean", "std")]
             rows.append([
                 str(version.version), ", ".join(names[str(version.version)]), "{:.2f} ±{:.2f}".format(*accuracy),
                 tags["seeds"], tags["seed"], tags["counted_bytes"], f"{tags['source']} {tags['features'][:8]}",
-                tags["verdict"],
             ])  # fmt: skip
-        heads = ["version", "alias", "accuracy", "seeds", "package of", "counted bytes", "features", "verdict"]
-        print(markdown_table(heads, rows), end="")
+            why = printable(f"version {version.version}: {tags['verdict']}")
+            verdicts.append(textwrap.fill(why, WIDTH, subsequent_indent="    "))
+        heads = ["version", "alias", "accuracy", "seeds", "of", "bytes", "features"]
+        print(terminal_table(heads, rows), *verdicts, sep="\n")
 
 
 @app.command("promote")

@@ -4,19 +4,40 @@ Card and report are written whatever the verdict. A model that passes is handed 
 (`pipeline.release.registry`) by way of the journal.
 """
 
+import shlex
 from typing import Any
+
+import pandas as pd
 
 from asc_core import UserError
 from asc_core.compression.rules import LIMIT, limits
 from asc_core.files import read_json, write_json
 from pipeline.page.write import write
 from pipeline.params import Gates, Params
-from pipeline.paths import CARD, CORPUS, GATE, PAGE, SEEDS, SUMMARY, VALIDATION, made, package_path
+from pipeline.paths import (
+    CARD,
+    CORPUS,
+    GATE,
+    PAGE,
+    PREDICTIONS,
+    SEEDS,
+    SUMMARY,
+    VALIDATION,
+    corpus_root,
+    made,
+    package_path,
+)
 from pipeline.release.shipped.bundle import contents
 from pipeline.reporting.card import Facts, model_card
 from pipeline.reporting.tables import median_seed
+from pipeline.reporting.terminal import next_steps
 from pipeline.runtime.journal import Journal, features_hash, write_text
 from pipeline.runtime.stage import run
+
+NEXT = [
+    ("make ui", "MLflow: seeds, stages and runs compared"),
+    ("asc registry show", "the models that passed, and which one is champion"),
+]
 
 
 def checks(summary: dict[str, Any], seeds: dict[int, dict[str, Any]], gates: Gates) -> list[dict[str, Any]]:
@@ -88,7 +109,10 @@ def gate(params: Params, journal: Journal) -> None:
     if params.gates.rules == "dcase2021":
         used = model["size"]["counted_bytes"] / LIMIT
         print(f"gate: of the other reading of 128 KB, {LIMIT:,} bytes, {used:.1%} are used")
+    print(f"report: {PAGE}, for a browser")
     if failed:
+        again = ("dvc repro", "after a change of params.yaml: its section gates has the limits")
+        print(next_steps([again]))
         raise UserError("; ".join(complaint(row) for row in failed))
     registered = {
         "seed": seed,
@@ -100,6 +124,13 @@ def gate(params: Params, journal: Journal) -> None:
         "features": features_hash(),
     }
     journal.model(contents(package, CARD), registered)
+    print(next_steps([(f"asc predict {package} {example(seed)}", "or any other sound files and folders"), *NEXT]))
+
+
+def example(seed: int) -> str:
+    """A clip of the test split, as a word of a command."""
+    clips = pd.read_parquet(PREDICTIONS / f"{seed}.parquet", columns=["filename"])
+    return shlex.quote(str(corpus_root() / clips["filename"].iloc[0]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pipeline.params import Params
 from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION
 from pipeline.reporting import plots
 from pipeline.reporting.tables import Markup, as_text, cell, markdown_table, over_seeds
+from pipeline.reporting.terminal import summary_table
 from pipeline.runtime.journal import Journal, flat, write_text
 from pipeline.runtime.stage import run
 
@@ -84,7 +85,7 @@ def summarise(params: Params, journal: Journal) -> None:
     journal.metrics({name.removesuffix(".mean"): value for name, value in flat(summary).items()}, summary=True)
     for path in (SUMMARY, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):
         journal.artifact(path, summary=True)
-    print(TABLE.read_text(encoding="utf-8"))
+    print(summary_table(summary, unseen), end="")
 
 
 if __name__ == "__main__":
