@@ -10,11 +10,17 @@ from asc_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Schedule(Config):
-    """How long and how fast: the rate rises linearly to `learning_rate`, then falls to 0 along a cosine."""
+    """How long, how fast and by what: the rate rises linearly to `learning_rate`, then falls to 0 along a cosine.
+
+    A learning rate goes with an optimiser: AdamW's are far below those of SGD. `weight_decay` None is that of
+    `TrainingConfig`.
+    """
 
     epochs: Annotated[int, Range(1, 100_000)]
-    learning_rate: Annotated[float, Range(1e-12, 1e30)]
+    learning_rate: Annotated[float, Range(1e-12, 1000)]
     warmup_epochs: Annotated[float, Range(0, 100_000)] = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    weight_decay: Annotated[float, Range(0, 1)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,6 +40,7 @@ class TrainingConfig(Config):
     """What all trainings share.
 
     `precision` auto is bfloat16 where the hardware multiplies in it, else float32; for `precise_bn` see the module.
+    With `ema` a training ends with averages of its weights (`averages`), which keep so much of themselves at a step.
     """
 
     batch_size: Annotated[int, Range(2, 65_536)] = 64  # batch normalisation needs two
@@ -41,6 +48,7 @@ class TrainingConfig(Config):
     weight_decay: Annotated[float, Range(0, 1)] = 1e-3
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     precise_bn: bool = False
+    ema: Annotated[float, Range(0, 0.99999)] | None = None
 
 
 @dataclass(frozen=True)

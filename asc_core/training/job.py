@@ -26,10 +26,10 @@ class Job:
 
     @property
     def precise_bn(self) -> bool:
-        """Whether statistics are measured anew at the end; those of a sparse network have to be.
+        """Whether statistics are measured anew at the end; of averaged weights and of a sparse network always.
 
         Pruning leaves channels that no longer vary. What a later norm makes of those is their constant, less its
         running mean, some 300 times over: a mean that is still on its way, or was taken in half precision, is too far
         off for that.
         """
-        return self.training.precise_bn or self.sparsity is not None
+        return self.training.precise_bn or self.training.ema is not None or self.sparsity is not None

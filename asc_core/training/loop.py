@@ -82,8 +82,8 @@ def fit(
     began, done_before = time.monotonic(), state.epoch
     while not state.finished:
         metrics = train_epoch(state)
-        if state.finished and job.precise_bn:
-            measure_anew(state)
+        if state.finished:
+            finish(state)
         if first:
             metrics |= validation_metrics(state)
             clips = (state.epoch - done_before) * len(state.rows)
@@ -114,17 +114,18 @@ def train_epoch(state: State) -> Metrics:
     """One pass over the training clips: the epoch's mean loss, and the learning rate that it began with."""
     job, epoch = state.job, state.epoch
     state.seed()
-    zeros = job.sparsity.apply(state.network, epoch) if job.sparsity else None
-    steps = max(1, len(state.rows) // job.training.batch_size)
+    zeros = job.sparsity.apply(state.network, state.averages, epoch) if job.sparsity else None
     augmentations = job.augment.augmentations()
     total = torch.zeros((), device=state.device)
     for step, batch in enumerate(state.batches()):
         for augmentation in augmentations:
             batch = augmentation(batch, state.rng)
-        total += train_step(state, batch, job.schedule.rate(epoch + step / steps))
+        total += train_step(state, batch, job.schedule.rate(epoch + step / state.steps))
+        if state.averages:
+            state.averages.update(epoch * state.steps + step)
         if zeros:
             zeros.hold()
-    loss = distributed.total(total).item() / steps
+    loss = distributed.total(total).item() / state.steps
     if not math.isfinite(loss):
         raise Diverged(
             f"the loss is not finite in epoch {epoch + 1}, at a learning rate of {job.schedule.learning_rate:g}"
@@ -149,25 +150,35 @@ def train_step(state: State, batch: Batch, rate: float) -> Tensor:
     return loss.detach()
 
 
-def measure_anew(state: State) -> None:
-    """Have the statistics of batch normalisation measured on the training clips as they are."""
+def finish(state: State) -> None:
+    """Give the network the averages of its weights, and statistics measured on the plain clips, as the job has it."""
+    if state.averages:
+        state.averages.exchange()
+        state.averages = None
+    if not state.job.precise_bn:
+        return
     plain = (batch.x for batch in state.batches())
     measure_statistics(state.network, (x[distributed.part(len(x))] for x in plain))
 
 
 def validation_metrics(state: State) -> Metrics:
-    """What the network is worth on the validation split, in the units of `metrics_of`; nothing where there is none.
+    """What the network (or its averages) is worth on the validation split, in the units of `metrics_of`.
 
     The training goes on as if it had not been asked: nothing is drawn and no statistics are taken.
 
     Returns:
         validation_accuracy (macro, percent) and validation_log_loss; validation_accuracy_seen and
         validation_accuracy_unseen, on devices that the training split has and on those it has not, where there are any.
+        Nothing where nothing is held back.
     """
     rows = state.store.rows("validation")
     if not len(rows):
         return {}
+    if state.averages:
+        state.averages.exchange()
     found = metrics_of(predict(state.network, state.store, rows), state.store, rows)
+    if state.averages:
+        state.averages.exchange()
     state.network.train()
     names = ("accuracy", "accuracy_seen", "accuracy_unseen", "log_loss")
     return {f"validation_{name}": found[name] for name in names if found[name] is not None}

@@ -2,15 +2,15 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from asc_core.files import digest, replacing
 from asc_core.models.checkpoint import contiguous
+from asc_core.training.optimizer import SQUARES, STEP, like, remembered
 from asc_core.training.state import State
 
-NETWORK, MOMENTUM = "network.", "momentum."
+NETWORK, AVERAGES, OPTIMIZER = "network.", "averages.", "optimizer."
 
 
 class Unusable(Exception):
@@ -18,14 +18,10 @@ class Unusable(Exception):
 
 
 def save(path: Path, state: State) -> None:
-    """Write weights, momenta and epoch to `path`, atomically, with a checksum of them."""
+    """Write weights, their averages, what the optimiser has, and the epoch to `path`, atomically, with a checksum."""
     from safetensors.torch import save_file
 
-    tensors = {NETWORK + name: tensor for name, tensor in state.network.state_dict().items()}
-    for number, slot in state.optimizer.state_dict()["state"].items():
-        if slot.get("momentum_buffer") is not None:
-            tensors[f"{MOMENTUM}{number}"] = slot["momentum_buffer"]
-    tensors = contiguous(tensors)
+    tensors = contiguous({**_weights(state), **_flat(remembered(state.optimizer))})
     epoch, job = str(state.epoch), digest(repr(state.job))
     metadata = {"epoch": epoch, "job": job, "checksum": checksum(tensors, epoch, job)}
     with replacing(path) as temporary:
@@ -51,12 +47,33 @@ def resume(path: Path, state: State) -> None:
         raise Unusable("it does not say how far the training is")
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise Unusable("it holds numbers that are not finite")
-    state.network.load_state_dict(_below(NETWORK, tensors))
-    description: dict[str, Any] = state.optimizer.state_dict()
-    momenta = _below(MOMENTUM, tensors)
-    description["state"] = {int(number): {"momentum_buffer": tensor} for number, tensor in momenta.items()}
-    state.optimizer.load_state_dict(description)
+    slots = _slots(tensors, state, int(epoch))
+    for name, tensor in _weights(state).items():
+        tensor.copy_(tensors[name])
+    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": slots})
     state.epoch = int(epoch)
+
+
+def _slots(tensors: dict[str, Tensor], state: State, epoch: int) -> dict[int, dict[str, Tensor]]:
+    """What the optimiser has for each parameter after an epoch.
+
+    Raises:
+        Unusable: no optimiser has that.
+    """
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(OPTIMIZER):
+            parameter, name = key.removeprefix(OPTIMIZER).split(".")
+            slots.setdefault(int(parameter), {})[name] = tensor
+    whole = like(state.optimizer)
+    for number, slot in slots.items():
+        if slot.keys() != whole[number].keys():
+            raise Unusable("it has not all that an optimiser needs")
+        if STEP in slot and slot[STEP] != epoch * state.steps:
+            raise Unusable("it does not say how far the optimiser is")
+        if SQUARES in slot and (slot[SQUARES] < 0).any():
+            raise Unusable("it holds squares below zero")
+    return slots
 
 
 def checksum(tensors: dict[str, Tensor], *more: str) -> str:
@@ -69,30 +86,37 @@ def checksum(tensors: dict[str, Tensor], *more: str) -> str:
     return whole.hexdigest()
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _weights(state: State) -> dict[str, Tensor]:
+    """The network's tensors themselves and their averages, by their names in the file."""
+    averages = state.averages.tensors if state.averages else {}
+    return {
+        **{NETWORK + name: tensor for name, tensor in state.network.state_dict().items()},
+        **{AVERAGES + name: tensor for name, tensor in averages.items()},
+    }
+
+
+def _flat(slots: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{OPTIMIZER}{number}.{name}": each for number, slot in slots.items() for name, each in slot.items()}
 
 
 def _read(path: Path, state: State) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a file whose tensors are like those of `state`."""
     from safetensors import SafetensorError, safe_open
 
-    like = {NETWORK + name: tensor for name, tensor in state.network.state_dict().items()}
-    needed = set(like)
-    parameters = state.optimizer.param_groups[0]["params"]
-    like |= {f"{MOMENTUM}{number}": parameter for number, parameter in enumerate(parameters)}
+    needed = _weights(state)
+    known = {**needed, **_flat(like(state.optimizer))}
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())
             # Before a tensor is read: a foreign file can be of any size.
-            if not needed <= names <= like.keys():
+            if not needed.keys() <= names <= known.keys():
                 raise Unusable("it is of another network")
-            if any(file.get_slice(name).get_shape() != list(like[name].shape) for name in names):
+            if any(file.get_slice(name).get_shape() != list(known[name].shape) for name in names):
                 raise Unusable("it is of a network of another size")
             tensors = {name: file.get_tensor(name) for name in names}
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise Unusable(f"it cannot be read: {' '.join(str(error).split())}") from None
-    if any(tensor.dtype != like[name].dtype for name, tensor in tensors.items()):
+    if any(tensor.dtype != known[name].dtype for name, tensor in tensors.items()):
         raise Unusable("it holds numbers of another type")
     return tensors, metadata

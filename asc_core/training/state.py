@@ -10,8 +10,10 @@ from torch import Generator, nn
 from asc_core.errors import UserError
 from asc_core.features.store import FeatureStore
 from asc_core.training import distributed
+from asc_core.training.averages import Averages
 from asc_core.training.batches import Batch, batches
 from asc_core.training.job import Job
+from asc_core.training.optimizer import optimizer
 
 
 @dataclass
@@ -22,6 +24,7 @@ class State:
         rows: of the training clips in `store`.
         dtype: what convolutions are computed in.
         rng: draws the order of the clips and all augmentation.
+        averages: of the network's weights, where the training ends with them.
     """
 
     job: Job
@@ -33,6 +36,7 @@ class State:
     dtype: torch.dtype
     epoch: int = 0
     rng: Generator = field(default_factory=Generator)
+    averages: Averages | None = None
 
     @classmethod
     def begin(cls, network: nn.Module, store: FeatureStore, job: Job) -> "State":
@@ -50,12 +54,20 @@ class State:
             raise UserError(f"a batch of {size} has fewer clips than the {distributed.world()} processes that share it")
         network.to(device).train()
         distributed.synchronise(network)
-        optimizer = torch.optim.SGD(
-            network.parameters(), lr=0.0, momentum=training.momentum, weight_decay=training.weight_decay
-        )
         if job.teacher:
             job.teacher.network.to(device).eval()
-        return cls(job, network, store, rows, optimizer, device, autocast_dtype(training.precision, device))
+        state = cls(
+            job, network, store, rows, optimizer(network.parameters(), job.schedule, training), device,
+            autocast_dtype(training.precision, device),
+        )  # fmt: skip
+        if training.ema is not None:
+            state.averages = Averages(network, training.ema)
+        return state
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return max(1, len(self.rows) // self.job.training.batch_size)
 
     @property
     def finished(self) -> bool:

@@ -21,7 +21,12 @@ from asc_core.training.config import Schedule, TrainingConfig
 from asc_core.training.job import Job
 from asc_core.training.state import State
 
-JOB = Job(Schedule(4, 0.01), TrainingConfig(batch_size=16, precision="float32"), AugmentConfig(), seed=0)
+JOB = Job(
+    Schedule(4, 0.001, optimizer="adamw"),
+    TrainingConfig(batch_size=16, precision="float32", ema=0.9),
+    AugmentConfig(),
+    seed=0,
+)
 
 
 def begun(folder: Path) -> State:

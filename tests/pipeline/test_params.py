@@ -1,6 +1,7 @@
 """params.yaml: what is accepted, and how a mistake is told."""
 
 import shutil
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 
@@ -197,13 +198,18 @@ def test_every_number_of_the_library_is_bounded():
         for each in get_args(kind) if get_origin(kind) is not Annotated else ():
             yield from kinds(each)
 
-    for config in configurations():
-        for name, kind in get_type_hints(config, include_extras=True).items():
+    found = [each for each in configurations() if each.__module__.startswith("asc_core.") and is_dataclass(each)]
+    assert {"Schedule", "Mixup", "SpecAugment"} <= {each.__name__ for each in found}
+    for config in found:
+        hints = get_type_hints(config, include_extras=True)
+        for name, kind in ((each.name, hints[each.name]) for each in fields(config)):
             assert not {int, float} & {*kinds(kind)}, f"{config.__name__}.{name} has no Range"
 
 
-def configurations():
-    return [each for each in Config.__subclasses__() if not each.__module__.startswith("asc_core.training")]
+def configurations(base=Config):
+    for each in base.__subclasses__():
+        yield each
+        yield from configurations(each)
 
 
 def test_a_missing_key_is_named(tmp_path):

@@ -51,16 +51,16 @@ def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
     ("key", "processes", "line"),
     [
         (
-            "teacher.schedule={epochs: 2, learning_rate: 1.0e+30}",
+            "teacher.schedule={epochs: 2, learning_rate: 1000, weight_decay: 1}",
             "2",
-            "train_teacher@0: error: the loss is not finite in epoch 1, at a learning rate of 1e+30; lower the "
+            "train_teacher@0: error: the loss is not finite in epoch 1, at a learning rate of 1000; lower the "
             "learning_rate of this stage",
         ),
         ("teacher.spec_augment=false", "two", "error: ASC_PROCESSES: 'two' is not a number of processes"),
     ],
 )
 def test_a_mistake_is_told_once(workspace, key, processes, line):
-    workspace.configure(key)
+    workspace.configure(key, "training.batch_size=4")
     done = workspace.run("python", *STAGE, check=False, ASC_PROCESSES=processes, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert done.stdout.count(line) == 1 and done.stdout.count("\n") == 1

@@ -83,6 +83,11 @@ def pruned(store, folder):
     return train(small, store, replace(JOB, sparsity=Sparsity()))
 
 
+def averaged(store, folder):
+    schedule = replace(JOB.schedule, learning_rate=0.002, optimizer="adamw")
+    return train(network(store), store, replace(JOB, schedule=schedule, training=replace(JOB.training, ema=0.9)))
+
+
 def continued(store, folder):
     """Interrupted in all processes once, as by a machine that went down, and taken up again."""
 
@@ -146,7 +151,7 @@ def precision(dtype):
             torch.set_default_dtype(torch.float32)
 
 
-JOBS = (plain, single_precision, batches, cp_resnet, distilled, pruned, continued, with_dropout)
+JOBS = (plain, single_precision, batches, cp_resnet, distilled, pruned, averaged, continued, with_dropout)
 
 
 def results(store, folder):

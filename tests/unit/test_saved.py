@@ -60,7 +60,7 @@ def write_again(path, content, change, **metadata):
     save_file(tensors, path, metadata=description)
 
 
-WEIGHT, MOMENTUM = "network.classifier.weight", "momentum.0"
+WEIGHT, MOMENTUM = "network.classifier.weight", "optimizer.0.momentum_buffer"
 DAMAGE = {
     "empty": lambda path, content, store: path.write_bytes(b""),
     "text": lambda path, content, store: path.write_bytes(b"half a state"),
@@ -82,7 +82,7 @@ DAMAGE = {
         path, content, lambda it: it.update({WEIGHT: it[WEIGHT].transpose(0, 1).contiguous()})
     ),
     "one tensor more": lambda path, content, store: write_again(
-        path, content, lambda it: it.update({"momentum.9999": torch.zeros(1)})
+        path, content, lambda it: it.update({"optimizer.9999.momentum_buffer": torch.zeros(1)})
     ),
     "another epoch": lambda path, content, store: write_again(path, content, lambda it: None, epoch="3"),
     "epoch of many digits": lambda path, content, store: write_again(path, content, lambda it: None, epoch="9" * 5000),
