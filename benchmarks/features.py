@@ -52,7 +52,7 @@ def librosas(paths: list[str]) -> tuple[float, list[np.ndarray]]:
     def way(path: str) -> np.ndarray:
         samples, rate = librosa.load(path, sr=CONFIG.sample_rate)
         return librosa.feature.melspectrogram(
-            y=samples, sr=rate, n_fft=CONFIG.n_fft, hop_length=CONFIG.hop_length, n_mels=CONFIG.n_mels
+            y=samples, sr=rate, n_fft=CONFIG.fft_length, hop_length=CONFIG.hop_length, n_mels=CONFIG.n_mels
         )
 
     seconds, energies = timed(way, paths)

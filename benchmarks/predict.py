@@ -69,7 +69,7 @@ def plain(network: torch.nn.Module, threads: int) -> Callable[[Path], int]:
         torch.set_num_threads(threads)
         samples, rate = librosa.load(path, sr=CONFIG.sample_rate)
         energies = librosa.feature.melspectrogram(
-            y=samples, sr=rate, n_fft=CONFIG.n_fft, hop_length=CONFIG.hop_length, n_mels=CONFIG.n_mels
+            y=samples, sr=rate, n_fft=CONFIG.fft_length, hop_length=CONFIG.hop_length, n_mels=CONFIG.n_mels
         )
         features = torch.from_numpy(np.log(np.maximum(energies, ENERGY_FLOOR)))
         return int(network(features[None, None]).argmax())

@@ -75,13 +75,19 @@ def _merge(values: CommentedMap, profile: CommentedMap, name: str) -> None:
     for key, value in profile.items():
         if key not in values:
             raise UserError(f"{name}: {key}: unknown key, {nearest(key, values)}")
-        if isinstance(value, CommentedMap) and isinstance(values[key], CommentedMap):
+        if _is_part(value, values[key]):
             _merge(values[key], value, name)
         else:
             values[key] = value
             if isinstance(value, CommentedMap | CommentedSeq):
                 value.ca.comment = None  # the comment at a key, which ruamel keeps twice
         _merge_comment(values, profile, key)
+
+
+def _is_part(value: Any, base: Any) -> bool:
+    """Whether a value says some keys of a section; one with another name (a network, say) says all of its own."""
+    both = isinstance(value, CommentedMap) and isinstance(base, CommentedMap)
+    return both and value.get("name", base.get("name")) == base.get("name")
 
 
 def _merge_comment(values: CommentedMap, profile: CommentedMap, key: str) -> None:
@@ -147,7 +153,9 @@ def _plain(values: Any) -> Any:
 
 
 def main(
-    profile: Annotated[str, typer.Argument(help="quick, folder or tau2020: a file in pipeline/conf.")],
+    profile: Annotated[
+        str, typer.Argument(help="quick, folder, tau2020, tau2022, dcase2025, ...: a file in pipeline/conf.")
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, the key with dots: teacher.network.tau=2")
     ] = None,

@@ -146,7 +146,7 @@ class QuantizeStage(Section):
 class Gates(Section):
     """Limits of the released model; null switches a check off."""
 
-    rules: Literal["dcase2021", "dcase2022"] | None
+    rules: Literal["dcase2021", "dcase2022", "dcase2023", "dcase2024", "dcase2025"] | None
     counted_bytes: Count | None
     file_bytes: Count | None
     accuracy: Percent | None

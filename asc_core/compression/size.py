@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from asc_core.compression.quantize import Affine, QuantConv2d
+from asc_core.compression.expose import parameter_bytes
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,17 @@ class TensorSize:
 def account(network: nn.Module) -> list[TensorSize]:
     """The size of every tensor that the rule counts, in the network's order.
 
-    These are a network's parameters, and in a deployed one its 8-bit weights and half-precision scales and shifts. Not
-    counted: the input's mean and deviation, which belong to the feature extractor, and the running statistics of a
-    network that is still trained, which deployment folds into the scales and shifts.
+    These are a network's parameters, and all else that it holds, whether it says that it is one or not: in a deployed
+    network its 8-bit weights and half-precision scales and shifts. Not counted: the input's mean and deviation, which
+    belong to the feature extractor, and the running statistics of a network that is still trained, which deployment
+    folds into the scales and shifts.
     """
     counted: dict[str, Tensor] = dict(network.named_parameters())
     for prefix, module in network.named_modules():
-        if isinstance(module, QuantConv2d | Affine):
-            counted.update({f"{prefix}.{name}": tensor for name, tensor in module.named_buffers(recurse=False)})
+        if prefix.partition(".")[0] != "input" and not isinstance(module, _BatchNorm):
+            counted.update(
+                {f"{prefix}.{name}".lstrip("."): tensor for name, tensor in module.named_buffers(recurse=False)}
+            )
     return [
         TensorSize(name, tensor.numel(), int(tensor.count_nonzero()), tensor.element_size() * 8)
         for name, tensor in counted.items()
@@ -49,6 +53,13 @@ def totals(network: nn.Module) -> dict[str, int]:
         "counted_bytes": sum(row.counted_bytes for row in rows),
         "weight_bits": max(row.bits for row in rows if row.name.endswith("weight")),
     }
+
+
+def storage(network: nn.Module) -> dict[str, int]:
+    """Bytes with zeros counted, entries times those of their type: `parameter_bytes` by the account, and by what the
+    organisers count of it, `parameter_bytes_torch`."""
+    counted = sum(row.parameters * row.bits // 8 for row in account(network))
+    return {"parameter_bytes": counted, "parameter_bytes_torch": parameter_bytes(network)}
 
 
 def as_json(rows: list[TensorSize]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from asc_core.compression.size import totals
+from asc_core.compression.size import storage, totals
 from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.models.macs import costs
@@ -13,4 +13,7 @@ from asc_core.models.macs import costs
 def measure(network: nn.Module, store: FeatureStore) -> tuple[Tensor, dict[str, Any]]:
     """Logits (clips, classes) for the test split, their metrics (`score`), and in them `size`: parameters and costs."""
     logits, metrics = score(network, store)
-    return logits, {**metrics, "size": {**totals(network), **costs(network, (1, *store.array.shape[1:]))}}
+    return logits, {
+        **metrics,
+        "size": {**totals(network), **storage(network), **costs(network, (1, *store.array.shape[1:]))},
+    }

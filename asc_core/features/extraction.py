@@ -1,8 +1,10 @@
 """The features of a whole corpus, into a feature store."""
 
+import itertools
 import math
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -18,6 +20,7 @@ from asc_core.errors import UserError
 from asc_core.features.audio import read_blocks
 from asc_core.features.config import FeatureConfig
 from asc_core.features.log_mel import LogMel, cut_windows
+from asc_core.features.recordings import recut
 from asc_core.files import digest, remove, replacing, stamp, write_json, writing
 from asc_core.progress import track
 
@@ -30,13 +33,20 @@ def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Pa
     interrupted call leaves and the next one with the same clips continues; the finished store is then moved to
     `folder`. Links where any of that is to be are replaced, not followed.
 
+    Where the configuration says how long clips are, the files are recordings that are cut into such, or put together.
+
     Raises:
         UserError: a clip cannot be decoded, or the disk is full.
     """
+    if config.clip_seconds is None:
+        clips = clips.reset_index(drop=True)
+        recordings = [[name] for name in clips["filename"]]
+    else:
+        clips = recut(clips, config.clip_seconds)
+        recordings = clips.pop("files").tolist()
     seconds = float(clips["seconds"].round(3).quantile(interpolation="lower"))
     shape = (len(clips), config.n_mels, config.frames(seconds))
-    paths = [corpus / name for name in clips["filename"]]
-    stamps = np.array([stamp(path) for path in paths], dtype=np.uint64)
+    stamps = np.array([_stamp(corpus, names) for names in recordings], dtype=np.uint64)
     part = work / digest(asdict(config), seconds, clips["filename"].tolist())
     array_path, done_path = part / "features.npy", part / "done.npy"
     for path in (work, part, array_path, done_path):
@@ -46,15 +56,19 @@ def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Pa
         if not path.exists():
             _create(path, dtype, size)
     done = open_memmap(done_path, mode="r+")
-    todo = np.flatnonzero(done != stamps)
-    jobs = [(int(row), str(paths[row])) for row in todo]
+    todo = {int(row) for row in np.flatnonzero(done != stamps)}
+    jobs = [
+        (rows, [str(corpus / name) for name in names])
+        for names, rows in _consecutive(recordings)
+        if not todo.isdisjoint(rows)
+    ]
     length = round(seconds * config.sample_rate)
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(array_path, config, length)
     ) as pool:
         try:
-            for row in track(pool.map(_extract_row, jobs, chunksize=4), len(jobs), "features"):
-                done[row] = stamps[row]
+            for rows in track(pool.map(_extract_rows, jobs, chunksize=4), len(jobs), "features"):
+                done[rows.start : rows.stop] = stamps[rows.start : rows.stop]
         except BrokenProcessPool:
             raise UserError(f"{folder}: a process that extracts was killed; has the machine enough memory?") from None
         except BaseException:
@@ -63,7 +77,7 @@ def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Pa
         finally:
             done.flush()
     with replacing(part / "clips.parquet") as temporary:
-        clips.reset_index(drop=True).to_parquet(temporary, index=False)
+        clips.to_parquet(temporary, index=False)
     write_json(part / "features.json", {"config": asdict(config), "seconds": seconds})
     del done
     remove(done_path)
@@ -72,6 +86,21 @@ def extract(corpus: Path, clips: pd.DataFrame, config: FeatureConfig, folder: Pa
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, folder)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _stamp(corpus: Path, names: list[str]) -> int:
+    """A number that changes when one of a recording's files does; never 0."""
+    stamps = [stamp(corpus / name) for name in names]
+    return stamps[0] if len(stamps) == 1 else int(digest(stamps), 16) | 1
+
+
+def _consecutive(recordings: list[list[str]]) -> Iterator[tuple[list[str], range]]:
+    """Each recording with the rows that its clips are in, which stand one after the other."""
+    start = 0
+    for names, group in itertools.groupby(recordings):
+        rows = range(start, start + len(list(group)))
+        yield names, rows
+        start = rows.stop
 
 
 def _create(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
@@ -100,10 +129,16 @@ def _start_worker(array_path: Path, config: FeatureConfig, length: int) -> None:
     _array, _log_mel, _length = open_memmap(array_path, mode="r+"), LogMel(config), length
 
 
-def _extract_row(job: tuple[int, str]) -> int:
-    row, path = job
-    windows = cut_windows(read_blocks(Path(path), _log_mel.config.sample_rate), _length)
-    _array[row] = _log_mel(next(windows))
+def _extract_rows(job: tuple[range, list[str]]) -> range:
+    """The clips of one recording: the windows, one after the other, of the sound of its files."""
+    rows, paths = job
+    blocks = itertools.chain.from_iterable(read_blocks(Path(path), _log_mel.config.sample_rate) for path in paths)
+    windows = cut_windows(blocks, _length)
+    for row in rows:
+        window = next(windows, None)
+        if window is None:
+            raise UserError(f"{paths[-1]}: has become shorter since it was validated; run it again")
+        _array[row] = _log_mel(window)
     for _ in windows:  # something may be wrong with the rest
         pass
-    return row
+    return rows

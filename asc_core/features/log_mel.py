@@ -24,17 +24,18 @@ class LogMel:
         from scipy.sparse import csr_array
 
         self.config = config
-        self.window = torch.hann_window(config.n_fft)
-        filters = librosa.filters.mel(sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels)
+        spare = config.fft_length - config.window_length
+        self.window = functional.pad(torch.hann_window(config.window_length), (spare // 2, spare - spare // 2))
+        filters = librosa.filters.mel(sr=config.sample_rate, n_fft=config.fft_length, n_mels=config.n_mels)
         self.filters = csr_array(filters)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        edge = self.config.n_fft // 2
+        edge = self.config.fft_length // 2
         padded = functional.pad(torch.from_numpy(samples), (edge, edge))
-        frames = padded.unfold(0, self.config.n_fft, self.config.hop_length)  # (frames, n_fft)
+        frames = padded.unfold(0, self.config.fft_length, self.config.hop_length)  # (frames, fft)
         energies = np.empty((self.config.n_mels, len(frames)), np.float32)
         for at in range(0, len(frames), BLOCK):
-            spectrum = torch.fft.rfft(frames[at : at + BLOCK] * self.window).numpy().T  # (1 + n_fft / 2, block)
+            spectrum = torch.fft.rfft(frames[at : at + BLOCK] * self.window).numpy().T  # (1 + fft / 2, block)
             power = np.square(spectrum.real, order="C")
             power += np.square(spectrum.imag)
             energies[:, at : at + BLOCK] = self.filters @ power

@@ -21,7 +21,7 @@ def measured(path: Path) -> dict[str, Any]:
         UserError: there are no features, or the file is no package or one for other features or scenes.
     """
     from asc_core.compression import package
-    from asc_core.compression.size import totals
+    from asc_core.compression.size import storage, totals
     from asc_core.evaluation.metrics import score
     from asc_core.features.store import FeatureStore
     from asc_core.models.macs import costs
@@ -34,7 +34,12 @@ def measured(path: Path) -> dict[str, Any]:
         if here != made_for[what]:
             raise UserError(f"{path}: made for the {what} {made_for[what]}, the configured corpus has {here}")
     logits, metrics = score(network, store)
-    size = {**totals(network), **costs(network, (1, *store.array.shape[1:])), "file_bytes": path.stat().st_size}
+    size = {
+        **totals(network),
+        **storage(network),
+        **costs(network, (1, *store.array.shape[1:])),
+        "file_bytes": path.stat().st_size,
+    }
     return {"package": str(path), "clips": len(logits), **metrics, "size": size}
 
 

@@ -29,7 +29,7 @@ def extracted(
     store = FeatureStore(folder)
     clips, bands, frames = store.array.shape
     seconds = store.description["seconds"]
-    lengths = table["seconds"].round(3)  # to which the median is rounded too
+    lengths = store.clips["seconds"].round(3)  # to which the median is rounded too
     cut, repeated = int((lengths > seconds).sum()), int((lengths < seconds).sum())
     if cut or repeated:
         print(

@@ -38,13 +38,20 @@ def noise(seconds: float) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
 
 
-@pytest.mark.filterwarnings("ignore:n_fft=2080 is too large")
+@pytest.mark.filterwarnings("ignore:n_fft=2080 is too large", "ignore:n_fft=4096 is too large")
 @pytest.mark.parametrize("samples", [noise(1), tone(1) + 0.001 * noise(1), noise(0.05), tone(0.05)])
-def test_log_mel_energies_are_those_of_librosa(samples):
+@pytest.mark.parametrize("config", [PUBLISHED, FeatureConfig(RATE, 128, 96, 31.25, n_fft=4096)])
+def test_log_mel_energies_are_those_of_librosa(samples, config):
     expected = librosa.feature.melspectrogram(
-        y=samples.astype(float), sr=RATE, n_fft=2080, hop_length=480, n_mels=256, pad_mode="constant"
+        y=samples.astype(float),
+        sr=RATE,
+        n_fft=config.n_fft or 2080,
+        win_length=config.window_length,
+        hop_length=config.hop_length,
+        n_mels=config.n_mels,
+        pad_mode="constant",
     )
-    result = LogMel(PUBLISHED)(samples)
+    result = LogMel(config)(samples)
     # Far below the loudest energy the result is rounding noise of the Fourier transform.
     audible = expected > max(ENERGY_FLOOR, 1e-8 * expected.max())
     assert result.shape == expected.shape and result.dtype == np.float32 and audible.mean() > 0.1
@@ -63,7 +70,16 @@ def test_the_number_of_frames_is_the_predicted_one(config, seconds):
 
 
 def test_the_published_configuration():
-    assert (PUBLISHED.n_fft, PUBLISHED.hop_length, PUBLISHED.n_mels, PUBLISHED.frames(10)) == (2080, 480, 256, 334)
+    assert PUBLISHED.fft_length == PUBLISHED.window_length
+    assert (PUBLISHED.fft_length, PUBLISHED.hop_length, PUBLISHED.n_mels, PUBLISHED.frames(10)) == (2080, 480, 256, 334)
+
+
+def test_the_configuration_of_the_baselines_of_2024_and_2025():
+    config = FeatureConfig(32_000, 256, 96, 15.625, n_fft=4096)
+    assert (config.window_length, config.fft_length, config.hop_length) == (3072, 4096, 500)
+    assert (config.n_mels, config.frames(1)) == (256, 65)
+    with pytest.raises(UserError, match="n_fft: needs at least the 3072 samples of a window, got 2048"):
+        FeatureConfig(32_000, 256, 96, 15.625, n_fft=2048)
 
 
 @pytest.mark.parametrize(
@@ -336,3 +352,62 @@ def test_a_store_of_another_configuration_is_an_error(store, tmp_path):
     (copy / "features.json").write_text(json.dumps({"config": {"bands": 3}}))
     with pytest.raises(UserError, match=str(copy)):
         FeatureStore(copy)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A corpus of two recordings of three seconds, each as one file, and in parts of a second; and both as tables."""
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "audio").mkdir()
+    whole, parts = [], []
+    for split, device in (("train", "a"), ("test", "b")):
+        sound = noise(3) if device == "a" else tone(3)
+        name = f"audio/bus-lyon-1-0-{device}.wav"
+        soundfile.write(folder / name, sound, RATE, subtype="PCM_24")
+        row = {"scene": "bus", "split": split, "device": device}
+        whole.append({"filename": name, "seconds": 3.0, **row})
+        for part in (2, 0, 1):  # in the order in which a list may have them
+            name = f"audio/bus-lyon-1-0-{part}-{device}.wav"
+            soundfile.write(folder / name, sound[part * RATE : (part + 1) * RATE], RATE, subtype="PCM_24")
+            parts.append({"filename": name, "seconds": 1.0, **row})
+    return folder, pd.DataFrame(whole), pd.DataFrame(parts)
+
+
+def extracted(recordings, table, tmp_path, **changes) -> FeatureStore:
+    extract(recordings[0], table, FeatureConfig(n_mels=32, **changes), tmp_path / "store", tmp_path / "work", 1)
+    return FeatureStore(tmp_path / "store")
+
+
+def test_recordings_are_cut_into_clips(recordings, tmp_path):
+    _, whole, parts = recordings
+    cut = extracted(recordings, whole, tmp_path, clip_seconds=1.0)
+    assert cut.clips["filename"].tolist() == sorted(parts["filename"], key=lambda name: (name[-5:], name))
+    assert cut.clips["split"].tolist() == ["train"] * 3 + ["test"] * 3 and set(cut.clips["seconds"]) == {1.0}
+    files = extracted(recordings, parts.sort_values(["split", "filename"], ascending=[False, True]), tmp_path)
+    assert np.array_equal(cut.array, files.array)
+
+
+def test_parts_of_a_recording_are_put_together(recordings, tmp_path):
+    _, whole, parts = recordings
+    joined = extracted(recordings, parts, tmp_path / "joined", clip_seconds=3.0)
+    files = extracted(recordings, whole, tmp_path / "files")
+    assert joined.clips["filename"].tolist() == whole["filename"].tolist() and joined.description["seconds"] == 3.0
+    assert np.array_equal(joined.array, files.array)
+
+
+def test_the_end_of_a_recording_is_no_clip_unless_it_is_all_there_is(recordings, tmp_path):
+    _, whole, parts = recordings
+    store = extracted(recordings, whole, tmp_path / "two", clip_seconds=2.0)
+    assert store.clips["filename"].tolist() == whole["filename"].tolist()
+    few = extracted(recordings, parts.iloc[[1, 3, 4, 5]], tmp_path / "few", clip_seconds=2.0)
+    assert few.clips["seconds"].tolist() == [1.0, 2.0] and few.array.shape[2] == few.config.frames(1.0)
+
+
+def test_an_extraction_of_parts_goes_on_when_one_of_them_has_changed(recordings, tmp_path):
+    folder, _, parts = recordings
+    shutil.copytree(folder, tmp_path / "corpus")
+    own = (tmp_path / "corpus", *recordings[1:])
+    before = extracted(own, parts, tmp_path, clip_seconds=3.0).array.copy()
+    soundfile.write(tmp_path / "corpus/audio/bus-lyon-1-0-1-a.wav", tone(1, frequency=1000), RATE, subtype="PCM_24")
+    after = extracted(own, parts, tmp_path, clip_seconds=3.0).array
+    assert (before[0] != after[0]).any() and (before[1] == after[1]).all()

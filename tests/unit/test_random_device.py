@@ -113,7 +113,7 @@ def compressed(samples, threshold_db, ratio):
         k = up if value > level else down
         level = k * level + (1 - k) * value
         envelope[i] = level
-    window = np.hanning(CONFIG.n_fft) ** 2
+    window = np.hanning(CONFIG.window_length) ** 2
     loudest = fftconvolve(power, window / window.sum(), mode="same").max()
     over = np.maximum(10 * np.log10(envelope / loudest + 1e-12) + threshold_db, 0)
     return samples * 10 ** (-over * (1 - 1 / ratio) / 20)
@@ -121,8 +121,8 @@ def compressed(samples, threshold_db, ratio):
 
 def with_noise(samples, below_db):
     """White noise whose energy in each band is so far below the loudest cell of the sound."""
-    window = torch.hann_window(CONFIG.n_fft).double().square().sum().item()
-    per_variance = window * CONFIG.n_fft / RATE  # a Slaney filter has the area 1, in hertz
+    window = torch.hann_window(CONFIG.window_length).double().square().sum().item()
+    per_variance = window * CONFIG.window_length / RATE  # a Slaney filter has the area 1, in hertz
     energy = np.exp(energies(samples).max().item()) * 10 ** (-below_db / 10)
     return samples + np.random.default_rng(2).normal(size=len(samples)) * np.sqrt(energy / per_variance)
 

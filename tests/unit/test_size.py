@@ -1,13 +1,15 @@
 """What the challenge counts."""
 
+import pytest
 import torch
 from torch import nn
 
+from asc_core.compression.expose import expose
 from asc_core.compression.prune import prune
 from asc_core.compression.quantize import quantize
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT, Limit, limits
-from asc_core.compression.size import TensorSize, account, as_json, totals
-from asc_core.models.config import NetworkConfig
+from asc_core.compression.size import TensorSize, account, as_json, storage, totals
+from asc_core.models.config import NETWORKS, NetworkConfig
 from asc_core.models.networks import build
 
 
@@ -64,6 +66,40 @@ def test_each_year_limits_what_its_rules_say():
         Limit("parameters", 130_000, 128_000), Limit("weight_bits", 8, 8), Limit("macs", 10, 30_000_000),
     ]  # fmt: skip
     assert limits({**size, "macs": 11}, "dcase2022")[2].value == 11  # the larger, whichever it is
+    for year in (2023, 2024, 2025):
+        assert limits({**size, "parameter_bytes": 7, "parameter_bytes_torch": 8}, f"dcase{year}") == [
+            Limit("parameter_bytes", 8, 128_000),
+            Limit("macs", 10, 30_000_000),
+        ]
+
+
+def test_bytes_with_zeros_are_the_same_for_the_organisers_and_for_us():
+    network = small()
+    assert storage(network) == {"parameter_bytes": 64, "parameter_bytes_torch": 64}
+    quantize(network)
+    assert not list(network.parameters())  # what a counter of parameters would find of it as it is
+    assert storage(network) == {"parameter_bytes": 12 + 2 * 4, "parameter_bytes_torch": 12 + 2 * 4}
+
+
+def test_weights_in_buffers_are_counted():
+    """By us in any case; the organisers' counter finds none of them."""
+    network = small()
+    network.register_buffer("lookup", torch.zeros(1_000))
+    assert storage(network) == {"parameter_bytes": 64 + 4_000, "parameter_bytes_torch": 64}
+    assert totals(network)["parameters"] == 1_016
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_that_is_handed_in_computes_the_same_with_its_weights_as_parameters(name):
+    network = build(NetworkConfig(name=name, width=32, strides="baseline", grn=False), 10).eval()
+    quantize(network)
+    clips = torch.randn(2, 1, 256, 65)
+    expected = network(clips)
+    expose(network)
+    assert torch.equal(network(clips), expected)
+    counted = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    assert storage(network) == {"parameter_bytes": counted, "parameter_bytes_torch": counted}
+    torch.testing.assert_close(network.float()(clips), expected)  # the organisers' tool counts it as float32
 
 
 def test_the_whole_network_is_counted_but_the_input_and_the_running_statistics():

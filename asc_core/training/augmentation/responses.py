@@ -66,7 +66,7 @@ def band_gains(folder: Path, expected: str | None, config: FeatureConfig) -> Ten
 
 
 def _power(path: Path, config: FeatureConfig) -> np.ndarray:
-    """The power of a response at the bins of the features' spectra: (1 + n_fft // 2,).
+    """The power of a response at the bins of the features' spectra: (1 + fft // 2,).
 
     What is longer than a window is cut to one around its peak, its last quarter faded: what comes later would be heard
     in other frames. Its spectrum is read at the features' frequencies, whatever its own rate; above half of that, the
@@ -88,5 +88,5 @@ def _power(path: Path, config: FeatureConfig) -> np.ndarray:
         samples[-len(fade) :] *= fade[: len(samples)]
     spectrum = np.fft.rfft(samples, 4 * max(length, len(samples)))
     frequencies = np.linspace(0, rate / 2, len(spectrum))
-    bins = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)
+    bins = np.fft.rfftfreq(config.fft_length, 1 / config.sample_rate)
     return np.interp(bins, frequencies, np.square(np.abs(spectrum)))
