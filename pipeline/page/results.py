@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.page import charts
 from pipeline.page.parts import Figure, Section, Table, Text
 from pipeline.page.run import NAMES, SHIPPED, Run, spread
-from pipeline.reporting.tables import cell
+from pipeline.reporting.tables import BRACKETS, cell
 
 CHECKS = {
     "counted_bytes": "bytes counted, own budget",
@@ -68,7 +68,7 @@ def accuracy(run: Run) -> Section:
     told = f"Accuracy in percent, the mean over the scenes, {_spread_told(run)}."
     return Section("accuracy", "Accuracy, from teacher to shipped", [
         Figure("accuracy-chart", "Accuracy of each network", told, spec),
-        Table(f"Mean ± standard deviation over {_count(len(run.seeds), 'seed')}", heads, rows),
+        Table(f"Mean ± standard deviation over {_count(len(run.seeds), 'seed')}, {BRACKETS}", heads, rows),
     ])  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from asc_core.compression import package
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.compression.size import TensorSize, account
-from pipeline.reporting.tables import Markup, as_text, cell, markdown_table
+from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table
 
 LIMITS = {"the challenge's, KB of 1024 bytes": LIMIT, "read as decimal kilobytes": DECIMAL_LIMIT}
 
@@ -46,7 +46,7 @@ class Facts:
         package: the file that it is of.
         seed: the one that the package is of.
         seeds: the metrics of the quantised network of every seed.
-        over_seeds: the same, as mean and standard deviation over the seeds.
+        over_seeds: the same over the seeds: mean, standard deviation and interval.
         source: where the corpus comes from (`data.source` of the parameters).
         corpus: what the stage download says of it.
         validation: what the stage validate says of it.
@@ -155,27 +155,30 @@ def _corpus(facts: Facts) -> str:
 
 def _results(facts: Facts) -> str:
     over_seeds, own = facts.over_seeds, facts.seeds[facts.seed]
-    devices = list(over_seeds["accuracy_by_device"])
 
-    def row(name: str, values: dict[str, Any], show: Any) -> list[str]:
-        whole = [show(values[key]) for key in ("accuracy", "accuracy_micro", "accuracy_seen", "accuracy_unseen")]
-        return [name, *whole, *(show(values["accuracy_by_device"][device]) for device in devices)]
+    def row(name: str, accuracy: str, loss: str | None, device: str | None = None) -> list[str]:
+        """All seeds: accuracy and log loss; the file's own accuracy."""
+        means, alone = (each[accuracy][device] if device else each[accuracy] for each in (over_seeds, own))
+        losses = over_seeds[loss][device] if loss and device else over_seeds[loss] if loss else None
+        return [name, cell(means), cell(losses, 3) if losses else "", "-" if alone is None else f"{alone:.1f}"]
 
-    losses = (cell(over_seeds["log_loss_by_device"][device], 3) for device in devices)
     results = markdown_table(
-        ["", "all", "all, over clips", "seen", "unseen", *devices],
+        ["", "accuracy", "log loss", f"accuracy, seed {facts.seed}"],
         [
-            row("accuracy", over_seeds, cell),
-            ["log loss", cell(over_seeds["log_loss"], 3), "", "", "", *losses],
-            row(f"accuracy, seed {facts.seed}", own, lambda value: "-" if value is None else f"{value:.1f}"),
+            row("all", "accuracy", "log_loss"),
+            row("all, over clips", "accuracy_micro", None),
+            row("seen devices", "accuracy_seen", None),
+            row("unseen devices", "accuracy_unseen", None),
+            *(row(device, "accuracy_by_device", "log_loss_by_device", device) for device in own["accuracy_by_device"]),
         ],
     )
     scenes = [[scene, cell(value)] for scene, value in over_seeds["accuracy_by_scene"].items()]
     return (
-        f"On the test split, mean ± standard deviation over the seeds {', '.join(map(str, facts.seeds))}; accuracy in "
-        "percent, the mean over the scenes but where it says over clips; log loss with the natural logarithm. The file "
-        f"is that of seed {facts.seed}, which has the median accuracy: to take the best would be to choose by the test "
-        f"split.\n\n{results}\n{markdown_table(['scene', 'accuracy'], scenes)}"
+        f"On the test split, mean ± standard deviation over the seeds {', '.join(map(str, facts.seeds))}, {BRACKETS}; "
+        "accuracy in percent, the mean over the scenes but where it says over clips; log loss with the natural "
+        f"logarithm. Confidence and accuracy are {cell(over_seeds['calibration_error'])} points apart (expected "
+        f"calibration error). The file is that of seed {facts.seed}, which has the median accuracy: to take the best "
+        f"would be to choose by the test split.\n\n{results}\n{markdown_table(['scene', 'accuracy'], scenes)}"
     )
 
 

@@ -31,13 +31,13 @@ def terminal_table(heads: list[str], rows: Iterable[list[str]]) -> str:
 def summary_table(summary: Mapping[str, Any], unseen: list[str]) -> str:
     """The summary, a column a network; devices that training never heard have a star."""
     models = list(summary.values())
-    rows = [[name, *(cell(model[key]) for model in models)] for name, key in (
+    rows = [[name, *(cell(model[key], short=True) for model in models)] for name, key in (
         ("accuracy, %", "accuracy"), ("  seen devices", "accuracy_seen"), ("  unseen devices *", "accuracy_unseen"),
     )]  # fmt: skip
     for device in models[0]["accuracy_by_device"]:
         mark = " *" if device in unseen else ""
-        rows.append([f"  {device}{mark}", *(cell(model["accuracy_by_device"][device]) for model in models)])
-    rows.append(["log loss", *(cell(model["log_loss"], 3) for model in models)])
+        rows.append([f"  {device}{mark}", *(cell(model["accuracy_by_device"][device], short=True) for model in models)])
+    rows.append(["log loss", *(cell(model["log_loss"], 3, short=True) for model in models)])
     rows.append(["non-zero", *(f"{model['size']['nonzero_parameters']:,}" for model in models)])
     rows.append(["KB counted", *(f"{model['size']['counted_bytes'] / 1024:.1f}" for model in models)])
     never = "; * devices that training never heard" if unseen else ""

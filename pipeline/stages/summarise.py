@@ -1,55 +1,67 @@
-"""Stage summarise: mean and standard deviation over the seeds, as JSON, as a table and as plots."""
+"""Stage summarise: mean, standard deviation and interval of every metric, as JSON, as tables and as plots."""
 
 from typing import Any
 
 import pandas as pd
 
+from asc_core.comparison.intervals import intervals
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
+from asc_core.evaluation import predictions
 from asc_core.files import read_json, write_json
 from pipeline.params import Params
-from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION
+from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION, made
 from pipeline.reporting import plots
-from pipeline.reporting.tables import Markup, as_text, cell, markdown_table, over_seeds
+from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.reporting.terminal import summary_table
 from pipeline.runtime.journal import Journal, flat, write_text
 from pipeline.runtime.stage import run
 
 
-def summary_of(seeds: list[dict[str, Any]]) -> dict[str, Any]:
-    """The summary of the evaluations of several seeds. Sizes are the largest: a limit must hold for every seed."""
+def summary_of(seeds: list[dict[str, Any]], intervals: dict[str, Any]) -> dict[str, Any]:
+    """The summary of the evaluations of several seeds. Sizes are the largest: a limit must hold for every seed.
+
+    Args:
+        intervals: of each network's metrics.
+    """
     summary = {}
-    for model in seeds[0]:
+    for model, found in intervals.items():
         metrics = [{key: value for key, value in seed[model].items() if key != "size"} for seed in seeds]
         sizes = [seed[model]["size"] for seed in seeds]
-        summary[model] = {**over_seeds(metrics), "size": {key: max(size[key] for size in sizes) for key in sizes[0]}}
+        largest = {key: max(size[key] for size in sizes) for key in sizes[0]}
+        summary[model] = {**over_seeds(metrics, found), "size": largest}
     return summary
 
 
 def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> str:
-    """The summary as a table that people read: a row a network, a column a device."""
-    devices = list(next(iter(summary.values()))["accuracy_by_device"])
-    heads = ["network", "accuracy", "log loss", "seen", "unseen", *devices, "non-zero", "counted KB", "file KB"]
-    lines = []
-    for name, model in summary.items():
-        size = model["size"]
-        cells = [
+    """The summary as tables that people read: a row a network, and accuracies with a row a device."""
+    lines = [
+        [
             name,
             cell(model["accuracy"]),
             cell(model["log_loss"], 3),
+            cell(model["calibration_error"]),
             cell(model["accuracy_seen"]),
             cell(model["accuracy_unseen"]),
-            *(cell(model["accuracy_by_device"][device]) for device in devices),
-            str(size["nonzero_parameters"]),
-            f"{size['counted_bytes'] / 1024:.1f}",
-            f"{size['file_bytes'] / 1024:.1f}" if "file_bytes" in size else "-",
+            str(model["size"]["nonzero_parameters"]),
+            f"{model['size']['counted_bytes'] / 1024:.1f}",
+            f"{model['size']['file_bytes'] / 1024:.1f}" if "file_bytes" in model["size"] else "-",
         ]
-        lines.append(cells)
+        for name, model in summary.items()
+    ]
+    heads = ["accuracy", "log loss", "calibration error", "seen", "unseen", "non-zero", "counted KB", "file KB"]
+    devices = [
+        [device, *(cell(model["accuracy_by_device"][device]) for model in summary.values())]
+        for device in next(iter(summary.values()))["accuracy_by_device"]
+    ]
     head = (
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Accuracy in percent, the mean "
-        "over the scenes; log loss with the natural logarithm; devices that training never heard: "
-        f"{', '.join(map(as_text, unseen)) or 'none'}. KB = 1024 bytes."
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}, {BRACKETS}. Accuracy in percent, the "
+        "mean over the scenes; log loss with the natural logarithm; calibration error in percent; devices that "
+        f"training never heard: {', '.join(map(as_text, unseen)) or 'none'}. KB = 1024 bytes."
     )
-    return f"{head}\n\n{markdown_table(heads, lines)}"
+    return (
+        f"{head}\n\n{markdown_table(['network', *heads], lines)}\n"
+        f"{markdown_table(['accuracy on device', *summary], devices)}"
+    )
 
 
 def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
@@ -70,17 +82,20 @@ def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
 def summarise(params: Params, journal: Journal) -> None:
     """Summarise the seeds that the parameters list, and no other."""
     seeds = {seed: read_json(SEEDS / f"{seed}.json") for seed in params.seeds}
-    summary = summary_of(list(seeds.values()))
+    files = [made(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds]
+    answers = {
+        model: {str(file): predictions.read(file, model) for file in files} for model in next(iter(seeds.values()))
+    }
+    summary = summary_of(list(seeds.values()), {model: intervals(tables) for model, tables in answers.items()})
     sizes = {seed: results["quantized"]["size"] for seed, results in seeds.items()}
     largest = max(sizes, key=lambda seed: sizes[seed]["counted_bytes"])
     unseen = read_json(VALIDATION)["unseen_devices"]
     write_json(SUMMARY, summary)
     write_text(TABLE, markdown(summary, params.seeds, unseen))
     write_text(SIZE, size_table(read_json(SIZES / f"{largest}.json"), largest, sizes[largest]["file_bytes"]))
-    predictions = pd.concat(pd.read_parquet(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds)
     PLOTS.mkdir(parents=True, exist_ok=True)
     plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
-    plots.confusion(predictions[predictions["model"] == "quantized"], PLOTS / "confusion_quantized.png")
+    plots.confusion(pd.concat(answers["quantized"].values()), PLOTS / "confusion_quantized.png")
     # The mean takes the metric's own name, so that it stands above those of the seeds where runs are compared.
     journal.metrics({name.removesuffix(".mean"): value for name, value in flat(summary).items()}, summary=True)
     for path in (SUMMARY, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):

@@ -103,8 +103,9 @@ def test_the_card_has_what_was_measured_and_counted(finished):
     text = (finished.folder / "reports/model_card.md").read_text()
     summary = read(finished.folder, "summary.json")["quantized"]
     size = summary["size"]
-    accuracies = " | ".join(f"{value['mean']:.1f}" for value in summary["accuracy_by_device"].values())
-    assert accuracies in text
+    for device, value in summary["accuracy_by_device"].items():
+        (low, high), loss = value["interval"], summary["log_loss_by_device"][device]["mean"]
+        assert f"| {device} | {value['mean']:.1f} [{low:.1f}, {high:.1f}] | {loss:.3f} [" in text
     assert f"| all |  | {size['parameters']:,} | {size['nonzero_parameters']:,} | {size['counted_bytes']:,} |" in text
     for limit in ("131,072", "128,000", "10,240"):
         assert f"| {size['counted_bytes']:,} | at most {limit} | kept |" in text

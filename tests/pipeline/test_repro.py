@@ -21,10 +21,14 @@ def test_the_summary_keeps_its_interface(finished):
     assert list(summary) == ["teacher", "student", "pruned", "quantized"]
     for name, model in summary.items():
         for metric in ("accuracy", "log_loss", "accuracy_seen", "accuracy_unseen"):
-            assert set(model[metric]) == {"mean", "std", "n"}
+            assert set(model[metric]) == {"mean", "std", "n", "interval"}
             assert model[metric]["n"] == 1
+            low, high = model[metric]["interval"]
+            assert low < model[metric]["mean"] < high
         assert set(model["accuracy_by_device"]) == {"a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6"}
         assert len(model["accuracy_by_scene"]) == 10
+        assert {value["interval"] for value in model["accuracy_by_scene"].values()} == {None}  # of one location
+        assert None not in [value["interval"] for value in model["log_loss_by_device"].values()]
         assert {"parameters", "nonzero_parameters", "counted_bytes"} <= set(model["size"])
         assert ("file_bytes" in model["size"]) == (name == "quantized")
     gate = json.loads((finished.folder / "reports/gate.json").read_text())
@@ -78,7 +82,9 @@ def test_one_more_seed_runs_only_its_stages_and_the_aggregates(workspace):
     assert workspace.ran() == ["summarise", "gate"]
     only = json.loads((workspace.folder / "reports/seeds/3.json").read_text())
     summary = json.loads((workspace.folder / "reports/summary.json").read_text())
+    interval = summary["teacher"]["accuracy"].pop("interval")
     assert summary["teacher"]["accuracy"] == {"mean": only["teacher"]["accuracy"], "std": 0.0, "n": 1}
+    assert interval[0] < only["teacher"]["accuracy"] < interval[1]
 
 
 def test_earlier_parameters_are_restored_and_not_computed_again(workspace):

@@ -26,7 +26,7 @@ def run_of(seeds: list[int]) -> None:
         evaluate.metrics(results[-1])
         evaluate.end("FINISHED")
     summarise = Journal("summarise", None, PARAMS)
-    means = {name.removesuffix(".mean"): value for name, value in flat(over_seeds(results)).items()}
+    means = {name.removesuffix(".mean"): value for name, value in flat(over_seeds(results, None)).items()}
     summarise.metrics(means, summary=True)
     summarise.end("FINISHED")
     assert sync.sync() == 0

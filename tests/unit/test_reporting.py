@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipeline.reporting import plots
-from pipeline.reporting.tables import Markup, as_text, markdown_table
+from pipeline.reporting.tables import Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.stages.summarise import markdown
 
 NAMES = [
@@ -44,17 +44,29 @@ def test_lines_and_control_characters_do_not_break_a_table():
     assert cells(html) == ["scene", r"two\nlines", r"\x1b[31mred"]
 
 
+def test_a_value_is_told_with_its_spread_and_its_interval():
+    values = [{"x": 80.0, "by": {"a": 1.0, "b": None}}, {"x": 82.0, "by": {"a": 3.0, "b": None}}]
+    found = over_seeds(values, {"x": [75.04, 85.0], "by": {"a": None, "b": None}})
+    assert found["x"] == {"mean": 81.0, "std": pytest.approx(2**0.5), "n": 2, "interval": [75.04, 85.0]}
+    assert (cell(found["x"]), cell(found["by"]["a"], 2)) == ("81.0 ±1.4 [75.0, 85.0]", "2.00 ±1.41")
+    assert found["by"]["b"] is None and cell(None) == "-"
+    assert cell(over_seeds([80.0], [75.0, 85.0])) == "80.0 [75.0, 85.0]"
+    assert cells(rendered(markdown_table(["", ""], [["x", cell(found["x"])]])))[-1] == "81.0 ±1.4 [75.0, 85.0]"
+
+
 def test_what_is_meant_as_markdown_is_markdown():
     assert "<strong>all</strong>" in rendered(markdown_table(["", ""], [[Markup("**all**"), "**all**"]]))
 
 
 def test_the_summary_holds_whatever_its_devices_are_called():
-    value = {"mean": 50.0, "std": 1.0, "n": 2}
-    model = dict.fromkeys(("accuracy", "log_loss", "accuracy_seen", "accuracy_unseen"), value)
+    value = {"mean": 50.0, "std": 1.0, "n": 2, "interval": [40.0, 60.0]}
+    whole = ("accuracy", "log_loss", "calibration_error", "accuracy_seen", "accuracy_unseen")
+    model = dict.fromkeys(whole, value)
     model |= {"accuracy_by_device": dict.fromkeys(NAMES, value)}
     model |= {"size": {"nonzero_parameters": 1, "counted_bytes": 1}}
     html = rendered(markdown({"student": model}, [0, 1], NAMES))
-    assert cells(html)[5 : 5 + len(NAMES)] == NAMES
+    assert cells(html)[-2 * len(NAMES) :: 2] == NAMES
+    assert set(cells(html)[-2 * len(NAMES) + 1 :: 2]) == {"50.0 ±1.0 [40.0, 60.0]"}
     assert not re.search(r"<(img|a|code|strong|em|s)\b", html)
 
 
