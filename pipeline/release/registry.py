@@ -4,7 +4,7 @@
 
 A run that passes the gate hands its model over in the journal, and `pipeline.release.sync` brings it here as a version.
 The newest version is the `challenger`. It becomes the `champion` when there is none yet, or when it beats the champion
-on the same features by more than the spread of the seeds; whatever else is a person's decision:
+on the same clips and features by more than chance; whatever else is a person's decision:
 
     mlflow models serve --env-manager local --model-uri models:/asc@champion
 
@@ -13,11 +13,10 @@ serves whichever version has the alias (`pipeline.release.shipped.served` says w
 
 import contextlib
 import json
-import math
 import tempfile
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +32,7 @@ from pipeline.reporting.terminal import WIDTH, terminal_table
 from pipeline.runtime.journal import flat
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
@@ -84,35 +84,57 @@ def _place(client: "MlflowClient", version: "ModelVersion") -> None:
     if present and str(present.version) == number:  # an earlier call was cut off here
         better, why = True, "promoted"
     else:
-        better, why = verdict(version.tags, present.tags if present else None)
+        better, why = verdict(client, version, present)
     if better:
         promote(client, number)
     client.set_model_version_tag(NAME, number, "verdict", why)
     print(f"registry: {NAME} version {number} is {CHAMPION if better else CHALLENGER}: {why}", flush=True)
 
 
-def verdict(challenger: Mapping[str, str], champion: Mapping[str, str] | None) -> tuple[bool, str]:
-    """Whether a challenger replaces the champion, and why; both are told by the tags of their versions.
+def verdict(client: "MlflowClient", challenger: "ModelVersion", champion: "ModelVersion | None") -> tuple[bool, str]:
+    """Whether a challenger replaces the champion, and why.
 
-    It does when its mean accuracy is higher by more than the pooled standard deviation over the seeds of both.
+    It does when its accuracy is higher, clip by clip, by more than chance: the 95 % interval of the difference, over
+    locations and seeds, is above zero (`asc_core.comparison`).
     """
+    from asc_core.comparison.systems import compare
+
     if champion is None:
         return True, "there was no champion"
-    if not challenger.get("features") or challenger["features"] != champion.get("features"):
+    if not challenger.tags.get("features") or challenger.tags["features"] != champion.tags.get("features"):
         return False, "not compared, the champion was measured on other features"
     try:
-        (mean, std, n), (other_mean, other_std, other_n) = (
-            [float(tags[f"accuracy.{name}"]) for name in ("mean", "std", "n")] for tags in (challenger, champion)
-        )
-    except (LookupError, ValueError):  # a version may have been made by other hands
-        return False, "not compared, the tags of one of them do not say its accuracy"
-    if n + other_n <= 2:
-        return False, "not compared, of one seed each no spread is known"
-    spread = math.sqrt(((n - 1) * std**2 + (other_n - 1) * other_std**2) / (n + other_n - 2))
-    figures = f"{mean:.2f} % against {other_mean:.2f} %, pooled standard deviation {spread:.2f}"
-    if mean - other_mean > spread:
-        return True, f"better: {figures}"
-    return False, f"{'worse' if other_mean - mean > spread else 'not better beyond the spread'}: {figures}"
+        own, others = (_answers(client, version) for version in (challenger, champion))
+        found = compare(own, others)
+    except UserError as error:
+        return False, f"not compared, {error}"
+    if not any(found.several):
+        return False, "not compared, of one seed each nobody knows what another seed would change"
+    accuracy = found.differences["accuracy",]
+    bounds = "too few locations for an interval"
+    if accuracy.interval:
+        bounds = "95 % interval {:+.2f} to {:+.2f}".format(*accuracy.interval)
+    why = f"{accuracy.verdict}: {accuracy.first:.2f} % against {accuracy.other:.2f} %, {bounds}"
+    return accuracy.verdict == "better", why
+
+
+def _answers(client: "MlflowClient", version: "ModelVersion") -> "dict[str, pd.DataFrame]":
+    """The tables of predictions that a version keeps, by what errors call them.
+
+    Raises:
+        UserError: it keeps none, or one that cannot be used.
+    """
+    from asc_core.evaluation import predictions
+
+    run, source = version.run_id or "", version.source or ""  # it may be of other hands
+    folder = f"{source.rstrip('/').rpartition('/')[2]}/artifacts/{bundle.PREDICTIONS}"
+    if not run or not client.list_artifacts(run, folder):
+        raise UserError(f"version {version.version} keeps no predictions")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(client.download_artifacts(run, folder, temporary))
+        return {
+            f"version {version.version}, {file.name}": predictions.read(file) for file in sorted(path.glob("*.parquet"))
+        }
 
 
 def champion(client: "MlflowClient") -> "ModelVersion | None":

@@ -123,7 +123,8 @@ def gate(params: Params, journal: Journal) -> None:
         "source": source,
         "features": features_hash(),
     }
-    journal.model(contents(package, CARD), registered)
+    answers = [made(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds]
+    journal.model(contents(package, CARD, answers), registered)
     print(next_steps([(f"asc predict {package} {example(seed)}", "or any other sound files and folders"), *NEXT]))
 
 

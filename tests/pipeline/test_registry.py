@@ -73,6 +73,8 @@ def test_a_run_that_passes_the_gate_registers_its_package_with_its_card(finished
     assert run.data.metrics["gate.passed"] == 1
     artifacts = Path(client(finished.folder).get_model_version_download_uri("asc", "1")) / "artifacts"
     assert (artifacts / "quantized.asc").read_bytes() == (finished.folder / "models/0/quantized.asc").read_bytes()
+    kept = pd.read_parquet(artifacts / "predictions/0.parquet")
+    assert set(kept["model"]) == {"quantized"} and len(kept) == 90
     assert (artifacts / "model_card.md").read_text() == (finished.folder / "reports/model_card.md").read_text()
 
 
@@ -123,32 +125,6 @@ def test_the_card_of_a_model_of_the_tau_corpus_says_who_may_use_it(finished):
 
 # Champion and challenger
 
-CHAMPION = {"features": "f", "accuracy.mean": "70", "accuracy.std": "1", "accuracy.n": "3"}
-
-
-@pytest.mark.parametrize(
-    ("mean", "std", "n", "features", "better", "why"),
-    [
-        (72.0, 1.0, 3, "f", True, "better: 72.00 % against 70.00 %, pooled standard deviation 1.00"),
-        (70.9, 1.0, 3, "f", False, "not better beyond the spread"),
-        (72.0, 4.0, 3, "f", False, "not better beyond the spread"),
-        (60.0, 1.0, 3, "f", False, "worse"),
-        (71.5, 0.0, 1, "f", True, "better"),
-        (99.0, 0.0, 3, "g", False, "not compared, the champion was measured on other features"),
-        (99.0, 0.0, 3, "", False, "not compared, the champion was measured on other features"),
-    ],
-)
-def test_a_challenger_wins_by_more_than_the_spread_on_the_same_features(mean, std, n, features, better, why):
-    tags = {"features": features, "accuracy.mean": str(mean), "accuracy.std": str(std), "accuracy.n": str(n)}
-    won, reason = registry.verdict(tags, CHAMPION)
-    assert won is better and reason.startswith(why)
-
-
-def test_of_one_seed_each_no_spread_is_known():
-    tags = {**CHAMPION, "accuracy.std": "0.0", "accuracy.n": "1"}
-    assert registry.verdict({**tags, "accuracy.mean": "99"}, tags)[0] is False
-    assert registry.verdict(tags, None)[0] is True
-
 
 @pytest.fixture
 def here(finished, tmp_path, monkeypatch):
@@ -160,14 +136,28 @@ def here(finished, tmp_path, monkeypatch):
     return folder
 
 
-def hand_over(folder: Path, mean: float, features: str | None = None) -> Journal:
-    """What the gate writes for a model of three seeds with that mean accuracy."""
+def hand_over(folder: Path, accuracy: float, features: str | None = None, seeds: int = 3) -> Journal:
+    """What the gate writes for a model of three seeds, each right on that share of the clips of every location."""
     journal = Journal("gate", None, PARAMS)
-    files = bundle.contents(Path("models/0/quantized.asc"), Path("reports/model_card.md"))
-    files = {name: folder / (path.relative_to(ROOT) if path.is_absolute() else path) for name, path in files.items()}
+    tables = []
+    for seed in range(seeds):
+        table = pd.read_parquet(folder / "data/predictions/0.parquet")
+        table = table[table["model"] == "quantized"].reset_index(drop=True)
+        scenes = table.columns[list(table.columns).index("unseen") + 1 :]
+        rank = (table.groupby("location").cumcount() + seed) % 9
+        wrong = np.roll(scenes, 1)[scenes.get_indexer(table["scene"])]
+        answers = table["scene"].where(rank < 9 * accuracy / 100, wrong)
+        table[scenes] = np.where(answers.to_numpy()[:, None] == scenes.to_numpy(), 0.91, 0.01)
+        tables.append(folder / f"answers/{seed}.parquet")
+        tables[-1].parent.mkdir(exist_ok=True)
+        table.to_parquet(tables[-1])
+    files = bundle.contents(Path("models/0/quantized.asc"), Path("reports/model_card.md"), tables)
+    files = {
+        name: folder / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path) for name, path in files.items()
+    }
     features = features or versions(folder)["1"].tags["features"]
-    accuracy = {"mean": mean, "std": 1.0, "n": 3}
-    journal.model(files, {"seed": 0, "seeds": [0], "accuracy": accuracy, "features": features})
+    told = {"mean": accuracy, "std": 1.0, "n": seeds}
+    journal.model(files, {"seed": 0, "seeds": [0], "accuracy": told, "features": features})
     journal.end("FINISHED")
     return journal
 
@@ -180,20 +170,24 @@ def command(*arguments: str) -> tuple[int, str]:
 
 
 def test_models_come_and_go_as_champion(here, capsys):
-    present = float(versions(here)["1"].tags["accuracy.mean"])
-    hand_over(here, present + 10)
+    hand_over(here, 88)
     assert sync.sync() == 0
-    assert "registry: asc version 2 is champion: better" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(r"asc version 2 is champion: better: 88\.89 % against .*, 95 % interval \+\d+\.\d+ to", told)
     assert aliases(here) == {"champion": "2"}
-    hand_over(here, present + 10.5)
-    hand_over(here, present + 50, features="another corpus")
+    hand_over(here, 88.5)
+    hand_over(here, 60)
+    hand_over(here, 99, features="another corpus")
     assert sync.sync() == 0
-    assert aliases(here) == {"champion": "2", "challenger": "4"}
-    assert versions(here)["3"].tags["verdict"].startswith("not better beyond the spread")
-    assert versions(here)["4"].tags["verdict"].startswith("not compared")
+    assert aliases(here) == {"champion": "2", "challenger": "5"}
+    found = {number: version.tags["verdict"] for number, version in versions(here).items()}
+    assert found["3"].startswith("not distinguishable: 88.89 % against 88.89 %")
+    assert found["4"].startswith("worse: 66.67 % against 88.89 %")
+    assert found["5"] == "not compared, the champion was measured on other features"
+    client(here).delete_model_version("asc", "4")
 
-    assert command("promote", "4") == (0, "asc version 4 is champion\n")
-    assert aliases(here) == {"champion": "4"}
+    assert command("promote", "5") == (0, "asc version 5 is champion\n")
+    assert aliases(here) == {"champion": "5"}
     client(here).delete_model_version("asc", "2")
     assert command("rollback") == (0, "asc version 1 is champion\n")
     code, told = command("rollback")
@@ -203,8 +197,23 @@ def test_models_come_and_go_as_champion(here, capsys):
     code, told = command("show")
     assert code == 0 and max(map(len, told.splitlines())) <= 80
     rows = re.findall(r"^ *(\d+) +(champion)? *(\S+ ±\S+) ", told, re.MULTILINE)
-    assert [row[:2] for row in rows] == [("4", ""), ("3", ""), ("1", "champion")]
-    assert rows[1][2] == f"{present + 10.5:.2f} ±1.00"
+    assert [row[:2] for row in rows] == [("5", ""), ("3", ""), ("1", "champion")]
+    assert rows[1][2] == "88.50 ±1.00"
+
+
+def test_what_cannot_be_compared_is_no_champion_and_the_verdict_says_why(here):
+    """Of one seed each, on other clips, and without predictions."""
+    hand_over(here, 99, seeds=1)
+    hand_over(here, 99, seeds=0)
+    table = pd.read_parquet(here / "data/predictions/0.parquet")
+    table[table["model"] == "quantized"].iloc[1:].to_parquet(here / "data/predictions/0.parquet")
+    hand_over(here, 99.1)
+    assert sync.sync() == 0
+    found = {number: version.tags["verdict"] for number, version in versions(here).items()}
+    assert found["2"].startswith("not compared, of one seed each")
+    assert found["3"] == "not compared, version 3 keeps no predictions"
+    assert re.match(r"not compared, version 4, 0\.parquet.*: has no clip audio/.*, which is in version 1", found["4"])
+    assert aliases(here) == {"champion": "1", "challenger": "4"}
 
 
 def test_a_champion_that_was_set_in_mlflow_is_what_a_rollback_comes_back_to(here):

@@ -5,6 +5,7 @@ The stage gate keeps these files, and the registry makes a version of them; what
 
 import hashlib
 import warnings
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import asc_core
 from asc_core.files import digest
 
 PACKAGE, CARD, SERVED = "quantized.asc", "model_card.md", "served.py"  # their names in a model
+PREDICTIONS = "predictions"  # a folder: what the network of each seed answered, by which versions are compared
 LIBRARY = Path(asc_core.__file__).parent
 # What served.py imports of the library, beside the modules at its top; a test holds this to the real imports.
 PACKAGES = ("features", "models", "compression", "deploy")
@@ -20,9 +22,13 @@ COMMANDS = "cli.py"
 REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "librosa", "soxr", "safetensors")
 
 
-def contents(package: Path, card: Path) -> dict[str, Path]:
-    """The files of a model, by the names that they have in it."""
-    return {PACKAGE: package, CARD: card, **code()}
+def contents(package: Path, card: Path, predictions: Iterable[Path] = ()) -> dict[str, Path]:
+    """The files of a model, by the names that they have in it.
+
+    Args:
+        predictions: tables of predictions, one a seed.
+    """
+    return {PACKAGE: package, CARD: card, **{f"{PREDICTIONS}/{path.name}": path for path in predictions}, **code()}
 
 
 def code() -> dict[str, Path]:
@@ -62,13 +68,17 @@ def save(folder: Path, path: Path) -> None:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType, Map
 
+    artifacts = {"package": str(folder / PACKAGE), "model_card": str(folder / CARD)}
+    if (folder / PREDICTIONS).is_dir():
+        _keep_own(folder / PREDICTIONS)
+        artifacts[PREDICTIONS] = str(folder / PREDICTIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like an example of the input, and a copy of the model for it
         pyfunc.save_model(
             path,
             python_model=str(folder / SERVED),
             code_paths=[str(folder / LIBRARY.name)],
-            artifacts={"package": str(folder / PACKAGE), "model_card": str(folder / CARD)},
+            artifacts=artifacts,
             signature=ModelSignature(
                 # An array of doubles is what the samples are, but MLflow would refuse one of whole numbers.
                 Schema([ColSpec(AnyType(), "samples"), ColSpec(DataType.long, "sample_rate")]),
@@ -77,3 +87,12 @@ def save(folder: Path, path: Path) -> None:
             # Without the part of a version that names a build for one machine.
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
         )
+
+
+def _keep_own(folder: Path) -> None:
+    """Of tables of predictions keep what the network answered that ships: the others would take most of the room."""
+    import pandas as pd
+
+    for path in folder.glob("*.parquet"):
+        table = pd.read_parquet(path)
+        table[table["model"] == Path(PACKAGE).stem].to_parquet(path, index=False)
