@@ -50,12 +50,16 @@ def test_a_change_is_compared_with_main_in_the_jobs_summary(workspace):
     assert last_line(workspace, GITHUB_STEP_SUMMARY=str(summary)) == (0, "ci: passed")
     text = summary.read_text()
     assert text.startswith("# ci: passed") and "Compared with main" in text
+    verdicts = "(better|worse|not distinguishable)"
+    assert re.search(rf"^\| accuracy \| [\d.]+ \| [\d.]+ \| [+-][\d.]+ .*\[.*\] \| {verdicts} \|$", text, re.M), text
     assert re.search(r"^\| reports/summary.json +\| quantized\.log_loss\.mean +\| [\d.]+ +\| [\d.]+ +\|", text, re.M)
 
 
 def test_without_a_base_the_verdict_is_still_told(workspace):
-    code, line = last_line(workspace, CI_BASE="nowhere")
+    summary = workspace.folder / "summary.md"
+    code, line = last_line(workspace, CI_BASE="nowhere", GITHUB_STEP_SUMMARY=str(summary))
     assert (code, line) == (0, "ci: passed")
+    assert "Not compared clip by clip, because its predictions are not at hand: " in summary.read_text()
 
 
 def test_the_workflow_runs_what_make_ci_runs():
