@@ -12,6 +12,11 @@ def measured(system: str, seed: int) -> Path:
     return RUNS / f"{system}-{seed}.json"
 
 
+def predictions(system: str, seed: int) -> Path:
+    """What a system and seed answered to the clips of the test split."""
+    return Path("data/paper/predictions") / f"{system}-{seed}.parquet"
+
+
 def trained(system: str, seed: int) -> Path:
     """The network of a system and seed."""
     return Path("models/paper") / f"{system}-{seed}.safetensors"

@@ -48,7 +48,19 @@ def test_every_table_has_its_rows_with_measured_and_published_figures(paper):
     assert small["published_on_tau2020"]["accuracy"] == 65.8
     assert small["published_on_tau2020"]["accuracy_by_device"]["s6"] == 58.3
     measured = json.loads((paper.folder / "reports/paper/runs/asc_small_resnorm-0.json").read_text())
+    low, high = small["measured"]["accuracy"].pop("interval")
     assert small["measured"]["accuracy"] == {"mean": measured["accuracy"], "std": 0.0, "n": 1}
+    assert low < measured["accuracy"] < high
+    rows = {row["system"]: row["measured"]["accuracy"]["mean"] for row in table(paper, "normalisation")}
+    best = small["best"]
+    assert rows[best] == max(rows.values())
+    for row in table(paper, "normalisation"):
+        if row["system"] == best:
+            assert row["less_best"] is None
+        else:
+            accuracy = row["less_best"]["accuracy"]
+            assert accuracy["difference"] == pytest.approx(rows[row["system"]] - rows[best])
+            assert accuracy["distinguishable"] == (accuracy["interval"][1] < 0)
     assert small["parameters"] == 8055 and small["macs_torchinfo"] > small["macs"] > 0
     assert compression[1]["counted_bytes"] < compression[0]["counted_bytes"] / 4
     for name in ("networks", "normalisation", "compression"):

@@ -3,13 +3,14 @@
 from asc_core.compression import quantize as quantization
 from asc_core.compression.config import PruningConfig
 from asc_core.evaluation.measure import measure
+from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
-from asc_core.files import write_json
+from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
 from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
-from pipeline.paper.paths import EXPERIMENT, measured, trained
+from pipeline.paper.paths import EXPERIMENT, measured, predictions, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made
@@ -33,9 +34,11 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
         job = Job(paper.quantize.schedule, params.training, augment, seed, teacher, Sparsity())
         fit(f"paper {variant} quantize", network, store, job)
     quantization.quantize(network)
-    _, results = measure(network, store)
+    logits, results = measure(network, store)
     print(f"{variant}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)
+    with replacing(predictions(variant, seed)) as temporary:
+        prediction_table(store, store.rows("test"), logits, variant).to_parquet(temporary, index=False)
     write_json(measured(variant, seed), results)
 
 

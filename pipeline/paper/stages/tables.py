@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from asc_core.comparison.intervals import intervals
+from asc_core.comparison.systems import Tables, compare
+from asc_core.evaluation import predictions
 from asc_core.files import read_json, write_json
 from pipeline.paper.paths import EXPERIMENT, REPORTS, measured
+from pipeline.paper.paths import predictions as predictions_of
 from pipeline.paper.rows import systems
 from pipeline.paper.rows.systems import COMPRESSION, SYSTEMS, VANILLA, Paper, Published
 from pipeline.params import Params
-from pipeline.paths import CORPUS
+from pipeline.paths import CORPUS, made
 from pipeline.reporting import plots
-from pipeline.reporting.tables import as_text, cell, markdown_table, over_seeds
+from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.runtime.journal import Journal, write_text
 from pipeline.runtime.stage import run
 
@@ -26,8 +30,10 @@ def rows_of(table: str, paper: Paper) -> list[tuple[str, str, Published]]:
 
 def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
     """Every row of a table: mean, standard deviation and n over the seeds, sizes, and the published figures."""
-    rows = []
+    rows, answers = [], {}
     for name, label, published in rows_of(table, paper):
+        files = [made(predictions_of(name, seed)) for seed in paper.seeds]
+        answers[name] = {str(file): predictions.read(file) for file in files}
         runs = [read_json(measured(name, seed)) for seed in paper.seeds]
         sizes = [run["size"] for run in runs]
         metrics = [{key: value for key, value in run.items() if key != "size"} for run in runs]
@@ -40,7 +46,7 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
                 "counted_bytes": max(size["counted_bytes"] for size in sizes),
                 "macs": sizes[0]["macs"],
                 "macs_torchinfo": sizes[0]["macs_torchinfo"],
-                "measured": over_seeds(metrics, None),
+                "measured": over_seeds(metrics, intervals(answers[name])),
                 "published_on_tau2020": {
                     "accuracy": published.accuracy,
                     "std": published.std,
@@ -48,13 +54,45 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
                 },
             }
         )
+    if rows:
+        best = max(rows, key=lambda row: row["measured"]["accuracy"]["mean"])["system"]
+        for row in rows:
+            row["best"] = best
+            row["less_best"] = None if row["system"] == best else less(answers[row["system"]], answers[best])
     return rows
+
+
+def less(first: Tables, other: Tables) -> dict[str, dict[str, Any]]:
+    """What the accuracies of a row differ by from those of the best one, clip by clip."""
+    found = compare(first, other).differences
+    keys = [("accuracy",), ("accuracy_unseen",)]
+    return {
+        key[0]: {
+            "difference": found[key].difference,
+            "interval": found[key].interval,
+            "distinguishable": found[key].verdict != "not distinguishable",
+        }
+        for key in keys
+        if key in found
+    }
+
+
+def difference(row: dict[str, Any], metric: str) -> str:
+    """A cell: what a row's accuracy differs by from that of the best one, or that this cannot be told from chance."""
+    if row["less_best"] is None:
+        return "the best"
+    if metric not in row["less_best"]:
+        return "-"
+    found = row["less_best"][metric]
+    bounds = " [{:+.1f}, {:+.1f}]".format(*found["interval"]) if found["interval"] else ""
+    return Markup(f"{found['difference']:+.1f}{bounds}{'' if found['distinguishable'] else ', not distinguishable'}")
 
 
 def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
     """A table to read."""
     devices = list(rows[0]["measured"]["accuracy_by_device"])
-    heads = ["system", "non-zero parameters", "counted KB", "accuracy", "log loss", "seen", "unseen", *devices]
+    heads = ["system", "non-zero parameters", "counted KB", "accuracy", "log loss", "seen", "unseen"]
+    heads += ["less the best", "unseen, less the best", *devices]
     lines = []
     for row in rows:
         found, published = row["measured"], row["published_on_tau2020"]
@@ -68,6 +106,7 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
                 cell(found["log_loss"], 3),
                 cell(found["accuracy_seen"]),
                 cell(found["accuracy_unseen"]),
+                *(difference(row, metric) for metric in ("accuracy", "accuracy_unseen")),
                 *(cell(found["accuracy_by_device"][device]) for device in devices),
                 " ±".join(str(figure) for figure in figures if figure is not None) or "–",
             ]
@@ -77,7 +116,8 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
     head = (
         f"# {table.capitalize()}\n\nMeasured on the corpus {as_text(corpus)}, {len(paper.seeds)} seeds, "
         f"{paper.schedule.epochs} epochs, small tau {paper.small_tau:g}, large tau {paper.large_tau:g}: "
-        f"mean ± standard deviation, accuracy in percent.{pruned} "
+        f"mean ± standard deviation, {BRACKETS}; accuracy in percent.{pruned} Less the best: the difference to "
+        "the row of the highest accuracy, compared clip by clip, with its interval over locations and seeds. "
         "The last column is what was published for the full-size system on the test split of TAU Urban Acoustic Scenes "
         "2020 Mobile; it is another corpus and another size.\n\n"
     )

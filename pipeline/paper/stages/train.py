@@ -1,10 +1,11 @@
 """Stage train of the tables: one system of the publications, one seed, trained and measured."""
 
 from asc_core import UserError
+from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
-from asc_core.files import write_json
+from asc_core.files import replacing, write_json
 from asc_core.training.job import Job
-from pipeline.paper.paths import EXPERIMENT, measured, trained
+from pipeline.paper.paths import EXPERIMENT, measured, predictions, trained
 from pipeline.paper.rows import systems
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made
@@ -21,7 +22,9 @@ def train(params: Params, journal: Journal, system: str, seed: int) -> None:
     journal.tags({"table": row.table, "row": system})
     job = Job(paper.schedule, params.training, params.augment.masked(row.masked(paper)), seed)
     path = trained(system, seed)
-    _, results = train_and_measure(f"paper {system}", row.network(paper), job, store, path, journal)
+    logits, results = train_and_measure(f"paper {system}", row.network(paper), job, store, path, journal)
+    with replacing(predictions(system, seed)) as temporary:
+        prediction_table(store, store.rows("test"), logits, system).to_parquet(temporary, index=False)
     write_json(measured(system, seed), results)
 
 
