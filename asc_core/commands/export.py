@@ -1,58 +1,95 @@
-"""`asc export`: a package as an ONNX graph."""
+"""`asc export`: a package as a graph for other runtimes, or as C for a microcontroller."""
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from asc_core.commands.sounds import sound_files
+from asc_core.deploy.predictor import FILES, RUNNERS, Engine, exported, softmax
 from asc_core.errors import UserError
 from asc_core.files import replacing
 from asc_core.progress import track
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CALIBRATION_CLIPS = 64
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="A package (.asc).", metavar="MODEL")],
-    out: Annotated[Path, typer.Argument(help="The ONNX file to write.", metavar="OUT.onnx")],
-    int8: Annotated[bool, typer.Option("--int8", help="Convolutions in int8; compares it with float32.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="The file to write, for ONNX Runtime or LiteRT.", metavar="[OUT.onnx|OUT.tflite]"),
+    ] = None,
+    c: Annotated[
+        Path | None, typer.Option("--c", help="A new folder for C99: front end, network, an example.", metavar="DIR")
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="In 8-bit integers (ONNX: the convolutions); compares it with float32.")
+    ] = False,
     calibrate: Annotated[
         Path | None, typer.Option(help="With --int8: a folder of sound like that to predict.", metavar="FOLDER")
     ] = None,
 ) -> None:
-    """Write a package as an ONNX graph that says of itself what the package does."""
+    """Write a package as a graph that says of itself what the package does, as C for a device, or as both."""
     from asc_core.compression import package
-    from asc_core.deploy.graph import check
-    from asc_core.deploy.predictor import exported
 
     if int8 != (calibrate is not None):
         raise UserError("--int8 and --calibrate FOLDER go together: the folder shows what range the activations have")
-    if out.suffix != ".onnx":
-        raise UserError(f"{out}: the name of an ONNX graph ends in .onnx")
+    if out is None and c is None:
+        raise UserError("name a file to write, or with --c a folder")
+    if out is not None and out.suffix not in FILES:
+        raise UserError(f"{out}: the name of a graph ends in {' or '.join(FILES)}")
     network, description = package.read(model)
-    graph = exported(model, network, description)
-    if calibrate is not None:
-        graph = _int8(model, graph, description, calibrate)
+    clips = None if calibrate is None else _clips(calibrate, description)
+    if out is not None:
+        graph = _graph(model, network, description, FILES[out.suffix], clips)
+        with replacing(out) as temporary:
+            temporary.write_bytes(graph)
+    if c is not None:
+        from asc_core.deploy.c.export import export_c
+
+        export_c(network, description, c, _graph(model, network, description, Engine.litert, clips))
+
+
+def _graph(
+    model: Path, network: "nn.Module", description: dict[str, Any], engine: Engine, clips: list[np.ndarray] | None
+) -> bytes:
+    """The file for an engine, in int8 where there are clips to calibrate it with."""
+    graph = exported(model, network, description, engine)
+    if clips is not None:
+        graph = _int8(model, engine, graph, clips)
     try:
-        check(graph)
+        _check(engine)(graph)
     except UserError as error:
         raise UserError(f"{model}: cannot be exported as a graph that would be used again: {error}") from None
-    with replacing(out) as temporary:
-        temporary.write_bytes(graph)
+    return graph
 
 
-def _int8(model: Path, graph: bytes, description: dict[str, Any], folder: Path) -> bytes:
+def _check(engine: Engine) -> Callable[[bytes], Any]:
+    """What holds a graph to that which is computed again."""
+    if engine is Engine.litert:
+        from asc_core.deploy.tflite.reading import check
+    else:
+        from asc_core.deploy.graph import check
+    return check
+
+
+def _int8(model: Path, engine: Engine, graph: bytes, clips: list[np.ndarray]) -> bytes:
     """The int8 graph, after telling how it compares with the float32 one on the clips that it was calibrated with."""
-    from asc_core.deploy.onnx import to_int8
-    from asc_core.deploy.predictor import in_onnx_runtime, softmax
+    if engine is Engine.litert:
+        from asc_core.deploy.tflite.int8 import to_int8 as in_integers
+    else:
+        from asc_core.deploy.onnx import to_int8 as in_integers
 
-    clips = _clips(folder, description)
-    quantized = to_int8(graph, clips)
-    float32, integers = (in_onnx_runtime(model, each, threads=1) for each in (graph, quantized))
+    quantized = in_integers(graph, clips)
+    float32, integers = (RUNNERS[engine](model, each, 1) for each in (graph, quantized))
     slower, agree, furthest = [], 0, 0.0
     for clip in clips:
         float32(clip), integers(clip)  # warm

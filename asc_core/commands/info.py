@@ -9,6 +9,7 @@ import typer
 
 from asc_core.commands.tables import add_row, print_table, table
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
+from asc_core.deploy.predictor import FILES, Engine, load
 from asc_core.errors import UserError
 
 LIMITS = {"KB = 1024": LIMIT, "KB = 1000": DECIMAL_LIMIT}  # two readings of the challenge's 128 KB
@@ -16,7 +17,9 @@ ACCOUNT = ("account", "totals", "limits")  # what of a description is shown as a
 
 
 def info(
-    model: Annotated[Path, typer.Argument(help="A package (.asc), or an exported graph (.onnx).", metavar="MODEL")],
+    model: Annotated[
+        Path, typer.Argument(help="A package (.asc), or what was exported from one (.onnx, .tflite).", metavar="MODEL")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> None:
     """What a model says of itself: labels, features, network, size, and whatever else was packed with it."""
@@ -38,10 +41,8 @@ def describe(path: Path) -> dict[str, Any]:
     """
     from asc_core.compression import package, size
 
-    if path.suffix == ".onnx":  # it holds float32 weights: the account is the package's
-        from asc_core.deploy.predictor import Engine, load
-
-        _, description = load(path, Engine.onnx, threads=1)
+    if path.suffix in FILES:  # the account is the package's
+        _, description = load(path, Engine.auto, threads=1)
         facts = {key: value for key, value in description.items() if key not in ACCOUNT}
         return _with_file(path, facts)
     network, description = package.read(path)

@@ -35,11 +35,13 @@ PRINTERS = {Format.table: print_table, Format.csv: print_csv, Format.jsonl: prin
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A package (.asc), or an exported graph (.onnx).", metavar="MODEL")],
+    model: Annotated[
+        Path, typer.Argument(help="A package (.asc), or what was exported from one (.onnx, .tflite).", metavar="MODEL")
+    ],
     paths: Annotated[list[Path], typer.Argument(help="Sound files, and folders of them.", metavar="FILE_OR_FOLDER...")],
     top: Annotated[int, typer.Option(help="How many labels for each file.", min=1)] = 1,
     format: Annotated[Format, typer.Option(help="A table, or CSV or JSON lines for programs.")] = Format.table,
-    engine: Annotated[Engine, typer.Option(help="auto: ONNX Runtime where it is installed.")] = Engine.auto,
+    engine: Annotated[Engine, typer.Option(help="auto: what a file is for; ONNX Runtime, if installed.")] = Engine.auto,
 ) -> None:
     """The scene of each sound file, with its probability.
 

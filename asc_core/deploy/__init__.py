@@ -1,4 +1,4 @@
-"""What leaves the house: ONNX graphs, predictions, what a model says of itself.
+"""What leaves the house: ONNX graphs, LiteRT files, predictions, what a model says of itself.
 
 Not the format of the package, which the stage that trains with 8-bit weights writes (`compression`).
 """

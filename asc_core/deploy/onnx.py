@@ -4,7 +4,6 @@ The graph takes log-mel energies "features" (batch, 1, mel, frame) float32 and r
 package says of itself (labels, features, network, ...) stands as JSON in its metadata, under the key "asc".
 """
 
-import copy
 import io
 import json
 import tempfile
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from asc_core.compression.quantize import Affine
 from asc_core.deploy.graph import METADATA
+from asc_core.deploy.lowering import lowered
 from asc_core.features.frontend import features_of
-from asc_core.models.norm import FixedPCEN, ResidualNorm
+from asc_core.models.norm import FixedPCEN
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -51,7 +50,7 @@ def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
         # 3 s), which counts where a package is exported before every prediction. torch is pinned: this one will not go
         # away unseen.
         torch.onnx.export(
-            _lowered(network, example.shape[-1]),
+            lowered(network, example.shape[-1]),
             (example,),
             buffer,  # type: ignore[arg-type]  # its annotation forgets files in memory
             input_names=["features"],
@@ -89,7 +88,7 @@ def _fold_pads(graph: "GraphProto") -> None:
                 graph.node.remove(node)
 
 
-def to_int8(model: bytes, clips: Iterable[np.ndarray]) -> bytes:
+def to_int8(content: bytes, clips: Iterable[np.ndarray]) -> bytes:
     """An exported graph with its convolutions in int8 (QDQ: weights per channel, activations as `clips` range).
 
     A channel's weights are the package's own integers where it has a scale of its own; the convolutions without a
@@ -97,7 +96,7 @@ def to_int8(model: bytes, clips: Iterable[np.ndarray]) -> bytes:
     convolutions: with the additions and means between them in int8 as well, it is slower and less exact.
 
     Args:
-        model: what `to_onnx` returns.
+        content: what `to_onnx` returns.
         clips: features (1, 1, mel, frame) of real sound.
     """
     import onnx
@@ -114,7 +113,7 @@ def to_int8(model: bytes, clips: Iterable[np.ndarray]) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         source, prepared, result = (Path(folder) / name for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
-        source.write_bytes(model)
+        source.write_bytes(content)
         quant_pre_process(source, prepared, skip_symbolic_shape=True)  # scales and shifts go into the convolutions
         quantization.quantize_static(
             prepared,
@@ -128,69 +127,5 @@ def to_int8(model: bytes, clips: Iterable[np.ndarray]) -> bytes:
         )
         quantized = onnx.load(result)
     del quantized.metadata_props[:]
-    quantized.metadata_props.extend(onnx.load_from_string(model).metadata_props)
+    quantized.metadata_props.extend(onnx.load_from_string(content).metadata_props)
     return quantized.SerializeToString()
-
-
-def _lowered(network: nn.Module, frames: int) -> nn.Module:
-    """A copy with what the exporter cannot express, or ONNX Runtime computes slowly, in other words."""
-    network = copy.deepcopy(network).eval()
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, ResidualNorm):
-                setattr(module, name, _ResidualNorm(child))
-            elif isinstance(child, FixedPCEN):
-                setattr(module, name, _FixedPCEN(child, frames))
-            elif isinstance(child, Affine):
-                setattr(module, name, _batch_norm(child))
-    return network
-
-
-class _ResidualNorm(nn.Module):
-    """`ResidualNorm` for any number of frames (the exporter wants constants for a layer norm), without its transposes,
-    and with the mean along time, which lies together in memory, taken first."""
-
-    def __init__(self, norm: ResidualNorm) -> None:
-        super().__init__()
-        self.shortcut, self.eps = norm.shortcut, norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = _mean(x)
-        centred = x - mean
-        gain = torch.rsqrt(_mean(centred * centred) + self.eps)
-        return centred * (gain + self.shortcut) + self.shortcut * mean
-
-
-def _mean(x: Tensor) -> Tensor:
-    """Over time and channels: (batch, channel, frequency, time) to (batch, 1, frequency, 1)."""
-    return x.mean(3, keepdim=True).mean(1, keepdim=True)
-
-
-class _FixedPCEN(nn.Module):
-    """`FixedPCEN` for a number of frames: its recursion over time, solved, is one matrix product.
-
-    M[t] = (1 - b)^(t + 1) + sum over s <= t of b (1 - b)^(t - s) E[s]
-    """
-
-    def __init__(self, pcen: FixedPCEN, frames: int) -> None:
-        super().__init__()
-        b = float(pcen.smoothing)
-        frame = torch.arange(frames, dtype=torch.float64)
-        age = frame - frame[:, None]  # (s, t)
-        self.weights = torch.where(age >= 0, b * (1 - b) ** age, 0.0).float()
-        self.start = ((1 - b) ** (frame + 1)).float()
-
-    def forward(self, x: Tensor) -> Tensor:
-        energy = torch.exp(x + FixedPCEN.LOG_SCALE)
-        smooth = energy @ self.weights + self.start
-        level = energy * torch.pow(smooth + FixedPCEN.EPS, -FixedPCEN.GAIN) + FixedPCEN.BIAS
-        return torch.pow(level, FixedPCEN.POWER) - FixedPCEN.BIAS**FixedPCEN.POWER
-
-
-def _batch_norm(affine: Affine) -> nn.BatchNorm2d:
-    """An `Affine` as the one operator that scales and shifts at once, and that goes into a convolution before it."""
-    norm = nn.BatchNorm2d(len(affine.scale), eps=0.0)  # of mean 0 and variance 1
-    with torch.no_grad():
-        norm.weight.copy_(affine.scale)
-        norm.bias.copy_(affine.shift)
-    return norm.eval()

@@ -1,4 +1,4 @@
-"""A trained model that is ready to hear: with ONNX Runtime where it is installed, else with torch."""
+"""A trained model that is ready to hear: with LiteRT or ONNX Runtime where they are installed, else with torch."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -19,8 +19,12 @@ class Engine(StrEnum):
     """What computes the network."""
 
     auto = "auto"
+    litert = "litert"
     onnx = "onnx"
     torch = "torch"
+
+
+FILES = {".onnx": Engine.onnx, ".tflite": Engine.litert}  # of exported files, by how their names end
 
 
 class Predictor:
@@ -29,9 +33,10 @@ class Predictor:
     Threads may share one.
 
     Args:
-        path: a package (`.asc`), or what was exported from one (`.onnx`).
-        engine: `auto` is ONNX Runtime where it is installed (a package is exported in memory), else torch.
-        threads: of ONNX Runtime (several pay for large networks only); torch keeps to its own setting.
+        path: a package (`.asc`), or what was exported from one (`.onnx`, `.tflite`).
+        engine: `auto` is the one that an exported file is for; for a package ONNX Runtime where it is installed, else
+            torch. LiteRT is faster once it runs, but exporting to it takes seconds, to ONNX a fraction of one.
+        threads: of ONNX Runtime or LiteRT (several pay for large networks only); torch keeps to its own setting.
 
     Raises:
         UserError: the file is missing, foreign or damaged, or the engine is not there or cannot compute it.
@@ -91,40 +96,53 @@ def load(path: Path, engine: Engine, threads: int) -> tuple[Logits, dict[str, An
     Raises:
         UserError: the file is missing, foreign or damaged, or the engine is not there or cannot compute it.
     """
-    if path.suffix == ".onnx":
-        if engine is Engine.torch:
-            raise UserError(f"{path}: torch computes packages, not ONNX graphs; use another engine")
-        from asc_core.deploy import graph
-
-        try:
-            content, description = graph.read(path)
-            return in_onnx_runtime(path, content, threads), description
-        except ModuleNotFoundError as error:
-            raise UserError(f"{path}: {error.name} is not installed; install it, or use the package") from None
+    if path.suffix in FILES:
+        return _load_exported(path, engine, threads)
     from asc_core.compression import package
 
     network, description = package.read(path)
-    if engine is not Engine.torch:
-        try:
-            return in_onnx_runtime(path, exported(path, network, description), threads), description
-        except ModuleNotFoundError as error:
-            if engine is Engine.onnx:
-                raise UserError(f"engine onnx: {error.name} is not installed; install it, or use torch") from None
+    if engine is Engine.torch:
+        return _in_torch(network), description
+    try:
+        content = exported(path, network, description, Engine.onnx if engine is Engine.auto else engine)
+        return RUNNERS[Engine.onnx if engine is Engine.auto else engine](path, content, threads), description
+    except ModuleNotFoundError as error:
+        if engine is not Engine.auto:
+            raise UserError(f"engine {engine}: {error.name} is not installed; install it, or use torch") from None
     return _in_torch(network), description
 
 
-def exported(path: Path, network: "nn.Module", description: dict[str, Any]) -> bytes:
-    """The ONNX graph of what `package.read(path)` has returned.
+def _load_exported(path: Path, engine: Engine, threads: int) -> tuple[Logits, dict[str, Any]]:
+    own = FILES[path.suffix]
+    if engine not in (Engine.auto, own):
+        raise UserError(f"{path}: {engine} does not compute {path.suffix} files; use the engine {own}, or the package")
+    try:
+        if own is Engine.onnx:
+            from asc_core.deploy.graph import read
+        else:
+            from asc_core.deploy.tflite.reading import read
+        content, description = read(path)
+        return RUNNERS[own](path, content, threads), description
+    except ModuleNotFoundError as error:
+        raise UserError(f"{path}: {error.name} is not installed; install it, or use the package") from None
+
+
+def exported(path: Path, network: "nn.Module", description: dict[str, Any], engine: Engine) -> bytes:
+    """The file for ONNX Runtime or LiteRT, in 32-bit floats, of what `package.read(path)` has returned.
 
     Raises:
-        UserError: the package does not say what its network was trained on.
-        ModuleNotFoundError: ONNX or its runtime is not installed.
+        UserError: the package does not say what its network was trained on, or the engine cannot express it.
+        ModuleNotFoundError: the engine, or what exports to it, is not installed.
     """
-    import onnxruntime  # noqa: F401  # before any work for it
-
-    from asc_core.deploy.onnx import to_onnx
-
     try:
+        if engine is Engine.litert:
+            from asc_core.deploy.tflite.convert import to_tflite
+
+            return to_tflite(network, description)
+        import onnxruntime  # noqa: F401  # before any work for it
+
+        from asc_core.deploy.onnx import to_onnx
+
         return to_onnx(network, description)
     except UserError as error:
         raise UserError(f"{path}: not a usable model: {error}") from None
@@ -168,3 +186,18 @@ def _in_torch(network: "nn.Module") -> Logits:
             return network(torch.from_numpy(features)).numpy()
 
     return logits
+
+
+def in_litert(path: Path, content: bytes, threads: int) -> Logits:
+    """The function that a LiteRT file is; `path` is what errors name.
+
+    Raises:
+        UserError: LiteRT cannot compute it.
+        ModuleNotFoundError: LiteRT is not installed.
+    """
+    from asc_core.deploy.tflite.running import runner
+
+    return runner(path, content, threads)
+
+
+RUNNERS = {Engine.onnx: in_onnx_runtime, Engine.litert: in_litert}
