@@ -87,7 +87,7 @@ def test_a_float_file_computes_what_torch_does_and_is_read_again(config, clips, 
     assert len(set(correct.argmax(axis=1))) > 1  # the network tells clips apart
     np.testing.assert_allclose(run(tmp_path, content, clips), correct, atol=1e-3)
     assert reading.check(content) == description(config)
-    assert cost.macs(reading.graph_of(content)) == macs(network, clips.shape[1:]) or config.norm == "fixed_pcen"
+    assert reading.macs(reading.graph_of(content)) == macs(network, clips.shape[1:]) or config.norm == "fixed_pcen"
 
 
 def test_an_int8_file_takes_and_returns_integers_and_says_how_they_are_meant(integers, network, clips, tmp_path):

@@ -1,4 +1,4 @@
-"""What a LiteRT file costs on a device: multiply-accumulates, and the memory that its activations take at once."""
+"""What a LiteRT file costs on a device: the memory that its activations take at once."""
 
 from asc_core.deploy.tflite.reading import CONVOLUTIONS, Graph
 
@@ -6,19 +6,6 @@ ALIGNMENT = 16  # bytes, of every tensor in the arena of LiteRT for Microcontrol
 # Bytes that its interpreter keeps for every tensor, operator and channel of a convolution, and for every operator's own
 # data, the mean of what its kernels ask for.
 PER_TENSOR, PER_OPERATOR, PER_CHANNEL, PER_KERNEL = 24, 64, 8, 48
-
-
-def macs(graph: Graph) -> int:
-    """Multiply-accumulates of convolutions and matrix products for one clip, as `models.macs.macs` counts them."""
-    total = 0
-    for operator in graph.operators:
-        output = graph.tensors[operator.output].entries
-        if operator.name in CONVOLUTIONS:
-            _, height, width, channels = graph.tensors[operator.inputs[1]].shape
-            total += output * height * width * (channels if operator.name == "CONV_2D" else 1)
-        elif operator.name == "FULLY_CONNECTED":
-            total += output * graph.tensors[operator.inputs[1]].shape[1]
-    return total
 
 
 def arena(graph: Graph) -> int:

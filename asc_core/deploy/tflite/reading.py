@@ -115,7 +115,6 @@ def _check_seal(content: bytes, graph: Graph) -> None:
 
 def _description(graph: Graph) -> dict[str, Any]:
     """The description of a graph that may be computed."""
-    from asc_core.deploy.tflite.cost import macs
     from asc_core.features.frontend import features_of
     from asc_core.models.description import network_of, parse
 
@@ -155,6 +154,19 @@ def _check_size(operator: Operator, tensors: list[Tensor]) -> None:
         most = math.prod(length + int(each.sum()) for length, each in zip(first.shape, zeros, strict=True))
     if most > ENTRIES or result.entries > most:
         raise ValueError(f"what {operator.name} computes is not of the size that it says, or above {ENTRIES:,} numbers")
+
+
+def macs(graph: Graph) -> int:
+    """Multiply-accumulates of convolutions and matrix products for one clip, as `models.macs.macs` counts them."""
+    total = 0
+    for operator in graph.operators:
+        output = graph.tensors[operator.output].entries
+        if operator.name in CONVOLUTIONS:
+            _, height, width, channels = graph.tensors[operator.inputs[1]].shape
+            total += output * height * width * (channels if operator.name == "CONV_2D" else 1)
+        elif operator.name == "FULLY_CONNECTED":
+            total += output * graph.tensors[operator.inputs[1]].shape[1]
+    return total
 
 
 def graph_of(content: bytes) -> Graph:
