@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from asc_core.deploy.c.tables import number
+from asc_core.deploy.tflite import schema
 from asc_core.deploy.tflite.builder import parse
 from asc_core.deploy.tflite.cost import placement
 from asc_core.deploy.tflite.reading import CONVOLUTIONS, POOLS, Graph, Operator, graph_of

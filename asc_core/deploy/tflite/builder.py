@@ -6,15 +6,13 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+
+from asc_core.deploy.tflite import schema
 
 ALIGNMENT = 16  # bytes, of the numbers of a constant: kernels read several at once
 DIGEST, UNSEALED = "sha256", b"the SHA-256 of the file is here "  # as many bytes as it has
 FILE = b"TFL3"  # what the format calls itself
 SIGNATURE = "serving_default"  # what converters call the one that a file has
-TYPES = {
-    np.dtype(name): getattr(schema.TensorType, name.upper()) for name in ("float32", "int8", "int16", "int32", "int64")
-}
 
 
 class Builder:
@@ -31,7 +29,7 @@ class Builder:
         """Add a tensor that an operator computes, or that is given; returns its index."""
         tensor = schema.TensorT()
         tensor.shape = [int(length) for length in shape]
-        tensor.type = TYPES[np.dtype(dtype)]
+        tensor.type = getattr(schema.TensorType, np.dtype(dtype).name.upper())
         tensor.buffer = buffer
         self.tensors.append(tensor)
         return len(self.tensors) - 1

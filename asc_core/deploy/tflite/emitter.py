@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from ai_edge_litert import schema_py_generated as schema
 from torch import Tensor, fx
 
+from asc_core.deploy.tflite import schema
 from asc_core.deploy.tflite.builder import Builder
 
 ORDER = (0, 2, 3, 1)  # of torch's dimensions in LiteRT

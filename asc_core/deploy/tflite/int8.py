@@ -8,15 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from asc_core.deploy.graph import METADATA
+from asc_core.deploy.tflite import schema
 from asc_core.deploy.tflite.builder import add_metadata, metadata, pack, parse, seal
 
 # Beyond what was seen of an activation, as a share: what comes later goes further, and what is cut off costs more than
 # the coarser step does.
 MARGIN = 0.1
-NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 WIDE, EXACT = "wide", "exact"  # what the names of tensors that are not to be 8-bit begin with
 
 
@@ -66,11 +65,12 @@ def to_int8(content: bytes, clips: Iterable[np.ndarray]) -> bytes:
 
 def _name(model: Any) -> None:
     """Name the tensors of a model by how fine they have to be."""
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     graph = model.subgraphs[0]
     makers = {operator.outputs[0]: operator for operator in graph.operators}
 
     def kind(operator: Any) -> str:
-        return NAMES[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        return names[model.operatorCodes[operator.opcodeIndex].builtinCode]
 
     def back(index: int) -> Iterator[tuple[int, Any]]:
         """The operators before a tensor, along the first operand of each that is computed."""

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from ai_edge_litert import schema_py_generated as schema
 from torch import Tensor
 
+from asc_core.deploy.tflite import schema
 from asc_core.deploy.tflite.emitter import ORDER, Emitter, Value, layout
 from asc_core.errors import UserError
 
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # of the weights
-RELU = schema.ActivationFunctionType.RELU
 
 
 def same(emitter: Emitter, value: Value, *_: Any, **__: Any) -> Value:
@@ -100,7 +99,10 @@ def batch_norm(
     shift = bias - mean * scale
     conv = emitter.maker(x)
     for name, axis in CHANNEL_AXIS.items():
-        if emitter.is_kind(conv, name) and conv.builtinOptions.fusedActivationFunction != RELU:
+        if (
+            emitter.is_kind(conv, name)
+            and conv.builtinOptions.fusedActivationFunction != schema.ActivationFunctionType.RELU
+        ):
             along = [1, 1, 1, 1]
             along[axis] = -1
             weights, added = (emitter.builder.array(index) for index in conv.inputs[1:])
@@ -115,7 +117,7 @@ def batch_norm(
 def relu(emitter: Emitter, x: Value) -> Value:
     options: Any = getattr(emitter.maker(x), "builtinOptions", None)
     if getattr(options, "fusedActivationFunction", None) == schema.ActivationFunctionType.NONE:
-        options.fusedActivationFunction = RELU
+        options.fusedActivationFunction = schema.ActivationFunctionType.RELU
         return same(emitter, x)
     return emitter.emit("RELU", [x.index])
 
@@ -133,13 +135,11 @@ def unary(name: str) -> Callable[..., Value]:
 
 
 def binary(name: str) -> Callable[..., Value]:
-    options = getattr(schema, f"{name.capitalize()}OptionsT")
-
     def convert(emitter: Emitter, one: Any, other: Any, *, alpha: float = 1) -> Value:
         if alpha != 1:
             raise UserError("sums with a factor cannot be exported")
-        rank = len(emitter.shape)
-        return emitter.emit(name, [emitter.operand(one, rank), emitter.operand(other, rank)], options=options())
+        rank, options = len(emitter.shape), getattr(schema, f"{name.capitalize()}OptionsT")()
+        return emitter.emit(name, [emitter.operand(one, rank), emitter.operand(other, rank)], options=options)
 
     return convert
 
