@@ -44,6 +44,8 @@ def describe(path: Path) -> dict[str, Any]:
     if path.suffix in FILES:  # the account is the package's
         _, description = load(path, Engine.auto, threads=1)
         facts = {key: value for key, value in description.items() if key not in ACCOUNT}
+        if FILES[path.suffix] is Engine.litert:
+            facts["device"] = _on_device(path)
         return _with_file(path, facts)
     network, description = package.read(path)
     totals = size.totals(network)
@@ -54,6 +56,14 @@ def describe(path: Path) -> dict[str, Any]:
     }
     account = size.as_json(size.account(network))
     return _with_file(path, {**description, "account": account, "totals": totals, "limits": limits})
+
+
+def _on_device(path: Path) -> dict[str, int]:
+    """What a LiteRT file costs: multiply-accumulates, and bytes of memory, of its maps and in all, as estimated."""
+    from asc_core.deploy.tflite import cost, reading
+
+    graph = reading.graph_of(path.read_bytes())
+    return {"macs": reading.macs(graph), "activation_bytes": cost.activations(graph), "arena_bytes": cost.arena(graph)}
 
 
 def _with_file(path: Path, facts: dict[str, Any]) -> dict[str, Any]:

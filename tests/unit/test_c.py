@@ -30,6 +30,7 @@ FRONT_ENDS = [
     FeatureConfig(n_mels=64),  # 2080 samples, with a factor of 13
     FeatureConfig(sample_rate=22_050, n_mels=32, window_ms=25, hop_ms=10),  # 551 samples, an odd number
     FeatureConfig(sample_rate=8_000, n_mels=32, window_ms=16, hop_ms=20),  # a hop longer than the window
+    FeatureConfig(n_mels=32, window_ms=96, hop_ms=16, n_fft=2048),  # a window within a longer transform
 ]
 
 

@@ -158,6 +158,7 @@ def test_what_is_exported_is_predicted_and_shown_like_the_package(network, rende
     np.testing.assert_allclose(Predictor(tmp_path / "model.asc", Engine.litert)(sound), package_, atol=1e-4)
     told = describe(tmp_path / "int8.tflite")
     assert told["labels"] == LABELS and told["int8"]["features"]["scale"] > 0
+    assert 0 < told["device"]["activation_bytes"] < told["device"]["arena_bytes"] < 100_000 < told["device"]["macs"]
     command = [sys.executable, "-m", "asc_core.cli", "predict", str(tmp_path / "float.tflite"), str(sound)]
     done = subprocess.run([*command, "--format", "csv"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1].split(",")[2] == LABELS[package_.argmax()]

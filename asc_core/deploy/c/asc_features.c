@@ -53,8 +53,8 @@ static void spectrum(const float *samples, float *power) {
 #if ASC_N_FFT % 2 == 0
     /* Samples in pairs are half as many complex numbers, whose transform holds that of the samples. */
     for (k = 0; k < ASC_FFT; k++) {
-        in[k].re = samples[2 * k] * (0.5f - 0.5f * asc_cosines[2 * k]);
-        in[k].im = samples[2 * k + 1] * (0.5f - 0.5f * asc_cosines[2 * k + 1]);
+        in[k].re = samples[2 * k] * asc_window[2 * k];
+        in[k].im = samples[2 * k + 1] * asc_window[2 * k + 1];
     }
     transform(in, out, ASC_FFT, 1, asc_factors);
     for (k = 0; k <= ASC_FFT; k++) {
@@ -68,7 +68,7 @@ static void spectrum(const float *samples, float *power) {
     }
 #else
     for (k = 0; k < ASC_FFT; k++) {
-        in[k].re = samples[k] * (0.5f - 0.5f * asc_cosines[k]);
+        in[k].re = samples[k] * asc_window[k];
         in[k].im = 0.0f;
     }
     transform(in, out, ASC_FFT, 1, asc_factors);

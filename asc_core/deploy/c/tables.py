@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from asc_core.features.config import FeatureConfig
-from asc_core.features.log_mel import ENERGY_FLOOR
+from asc_core.features.log_mel import ENERGY_FLOOR, LogMel
 
 
 def tables_header(config: FeatureConfig, seconds: float) -> str:
@@ -15,31 +15,30 @@ def tables_header(config: FeatureConfig, seconds: float) -> str:
     Args:
         seconds: length of a clip.
     """
-    import librosa
-
-    filters = librosa.filters.mel(sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels)
+    log_mel, size = LogMel(config), config.fft_length
     starts, lengths, weights = [], [], []
-    for band in filters:
+    for band in log_mel.filters.toarray():
         (found,) = np.nonzero(band)
         start, end = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
         starts.append(start)
         lengths.append(end - start)
         weights += band[start:end].tolist()
-    length = config.n_fft // 2 if config.n_fft % 2 == 0 else config.n_fft
+    length = size // 2 if size % 2 == 0 else size
     factors = _factors(length)
-    angles = 2 * np.pi * np.arange(config.n_fft) / config.n_fft
+    angles = 2 * np.pi * np.arange(size) / size
     numbers = {
         "ASC_SAMPLE_RATE": config.sample_rate,
         "ASC_SAMPLES": round(seconds * config.sample_rate),
         "ASC_FRAMES": config.frames(seconds),
         "ASC_N_MELS": config.n_mels,
-        "ASC_N_FFT": config.n_fft,
+        "ASC_N_FFT": size,
         "ASC_HOP": config.hop_length,
         "ASC_FFT": length,
         "ASC_LARGEST_FACTOR": max(factors),
     }
     tables: list[tuple[str, str, Iterable[float]]] = [
         ("int", "asc_factors", [*factors, 1]),
+        ("float", "asc_window", log_mel.window.tolist()),
         ("float", "asc_cosines", np.cos(angles)),
         ("float", "asc_sines", np.sin(angles)),
         ("unsigned short", "asc_mel_starts", starts),
