@@ -30,7 +30,7 @@ def parameters(profile: str) -> Params:
     Raises:
         UserError: there is no such profile.
     """
-    return check(Params, _plain(_profile(profile)), profile)
+    return check(Params, plain(_profile(profile)), profile)
 
 
 def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, model: type[Section] = Params) -> None:
@@ -44,7 +44,7 @@ def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, mo
     values = _profile(profile) if profile is not None else _commented(path)
     for override in overrides:
         _override(values, override)
-    wanted = check(model, _plain(values), path)
+    wanted = check(model, plain(values), path)
     with replacing(path) as temporary:
         dialect.write(temporary, values)
         try:
@@ -58,7 +58,16 @@ def configure(profile: str | None, overrides: list[str], path: Path = PARAMS, mo
 def _profile(name: str) -> CommentedMap:
     if name not in profiles():  # a name, and so never a path
         raise UserError(f"{printable(name)}: no such profile, known are {', '.join(profiles())}")
-    values, profile = _commented(PROFILES / f"{BASE}.yaml"), _commented(PROFILES / f"{name}.yaml")
+    return over_base(PROFILES / f"{name}.yaml", name)
+
+
+def over_base(path: Path, name: str) -> CommentedMap:
+    """The base with what the profile in a file says otherwise.
+
+    Raises:
+        UserError: the profile has a key that the base has not.
+    """
+    values, profile = _commented(PROFILES / f"{BASE}.yaml"), _commented(path)
     _merge(values, profile, name)
     values.ca.comment = profile.ca.comment  # the head
     return values
@@ -73,9 +82,9 @@ def _commented(path: Path) -> CommentedMap:
 def _merge(values: CommentedMap, profile: CommentedMap, name: str) -> None:
     """Put what a profile says over the base, key by key: values, and comments where it has its own."""
     for key, value in profile.items():
-        if key not in values:
+        if key not in values and not values.fa.flow_style():  # a value in one line may have keys that it had not
             raise UserError(f"{name}: {key}: unknown key, {nearest(key, values)}")
-        if _is_part(value, values[key]):
+        if is_part(value, values.get(key)):
             _merge(values[key], value, name)
         else:
             values[key] = value
@@ -84,9 +93,9 @@ def _merge(values: CommentedMap, profile: CommentedMap, name: str) -> None:
         _merge_comment(values, profile, key)
 
 
-def _is_part(value: Any, base: Any) -> bool:
+def is_part(value: Any, base: Any) -> bool:
     """Whether a value says some keys of a section; one with another name (a network, say) says all of its own."""
-    both = isinstance(value, CommentedMap) and isinstance(base, CommentedMap)
+    both = isinstance(value, dict) and isinstance(base, dict)
     return both and value.get("name", base.get("name")) == base.get("name")
 
 
@@ -128,28 +137,29 @@ def _put(values: CommentedMap, key: str, value: Any) -> None:
         for name in value:
             _put(old, name, value[name])
     else:
-        values[key] = _in_one_line(value)
+        values[key] = in_one_line(value)
 
 
-def _in_one_line(value: Any) -> Any:
+def in_one_line(value: Any) -> Any:
+    """A value as it is written behind its key."""
     if isinstance(value, str) and not dialect.plain(value):
         return SingleQuotedScalarString(value)
     if not isinstance(value, dict | list):
         return value
     line: CommentedMap | CommentedSeq
     if isinstance(value, dict):
-        line = CommentedMap({_in_one_line(key): _in_one_line(each) for key, each in value.items()})
+        line = CommentedMap({in_one_line(key): in_one_line(each) for key, each in value.items()})
     else:
-        line = CommentedSeq(map(_in_one_line, value))
+        line = CommentedSeq(map(in_one_line, value))
     line.fa.set_flow_style()
     return line
 
 
-def _plain(values: Any) -> Any:
+def plain(values: Any) -> Any:
     """ruamel's commented collections as plain ones."""
     if isinstance(values, dict):
-        return {str(key): _plain(value) for key, value in values.items()}
-    return [_plain(value) for value in values] if isinstance(values, list) else values
+        return {str(key): plain(value) for key, value in values.items()}
+    return [plain(value) for value in values] if isinstance(values, list) else values
 
 
 def main(

@@ -4,6 +4,7 @@
 What would make a file say another thing than it seems to is refused: anchors, aliases, tags, keys that come twice.
 """
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,14 @@ def read_commented(path: Path) -> Any:
 
 def write(path: Path, values: Any) -> None:
     """Write values as `read_commented` gives them."""
-    with open(path, "w", encoding="utf-8") as file:
-        _round_trip().dump(values, file)
+    path.write_text(text(values), encoding="utf-8")
+
+
+def text(values: Any) -> str:
+    """The document with values as `read_commented` gives them."""
+    stream = io.StringIO()
+    _round_trip().dump(values, stream)
+    return stream.getvalue()
 
 
 def _round_trip() -> Any:

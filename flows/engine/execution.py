@@ -171,7 +171,8 @@ class Execution:
         for future in futures:
             future.wait()
         failed = [future.state for future in futures if not future.state.is_completed()]
-        self.outcomes += [future.result() for future in futures if future.state.is_completed()]
+        results = [future.result() for future in futures if future.state.is_completed()]
+        self.outcomes += [result for result in results if result is not None]  # None: there was nothing to do
         if failed:
             error = failed[0].result(raise_on_failure=False)
             raise error if isinstance(error, StageFailed) else StageFailed(str(failed[0].message))

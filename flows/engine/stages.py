@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ LIMITS: dict[str, float] = {
     "download": 24 * 60,
     "validate": 2 * 60,
     **dict.fromkeys(("extract_features", "features"), 12 * 60),
-    **dict.fromkeys((*TRAINING_STAGES, "train", "compress", "ours"), 7 * 24 * 60),
+    **dict.fromkeys((*TRAINING_STAGES, "train", "compress", "ours", "trial"), 7 * 24 * 60),
     **dict.fromkeys(("evaluate", "figure1"), 4 * 60),
     **dict.fromkeys((*FINAL_STAGES, "tables"), 30),
 }
@@ -84,7 +84,7 @@ def run_command(
     name: str,
     arguments: list[str],
     log: Callable[[str], None],
-    environment: dict[str, str | None] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     timeout: float | None = None,
 ) -> list[str]:
     """Run a Python process (`arguments` come after `python`) to its end and return the lines that it printed.
@@ -129,7 +129,7 @@ def run_command(
     return lines
 
 
-def _start(arguments: list[str], environment: dict[str, str | None]) -> subprocess.Popen[str]:
+def _start(arguments: list[str], environment: Mapping[str, str | None]) -> subprocess.Popen[str]:
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", "ASC_FLOW_PID": str(os.getpid())}
     # `python` in dvc.yaml is the interpreter that runs this.
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"

@@ -149,7 +149,8 @@ def _runs(client: "MlflowClient", journal: Path, start: Start) -> tuple[str, str
     execution = journal.parent.name
     common = {key: value for key, value in start.tags.items() if key.startswith(("git.", "dvc."))}
     parent = run(execution, execution, common, start.params)
-    stage = run(f"{execution}/{journal.stem}", start.name, {**start.tags, "mlflow.parentRunId": parent}, start.params)
+    tags, values = {**start.tags, "mlflow.parentRunId": parent}, {**start.params, **start.own}
+    stage = run(f"{execution}/{journal.stem}", start.name, tags, values)
     client.update_run(parent, status="RUNNING")
     return stage, parent
 
@@ -188,6 +189,9 @@ def _end(client: "MlflowClient", run: str, parent: str, event: End) -> None:
     if note:
         client.set_tag(run, "mlflow.note.content", note)
     failed = client.get_run(parent).data.tags.get("asc.failed")
+    if event.summary and failed:
+        client.delete_tag(parent, "asc.failed")
+        failed = None
     if event.status != "FINISHED":
         failed = note or event.status
         client.set_tag(parent, "asc.failed", failed)

@@ -22,12 +22,14 @@ class Event(BaseModel):
 
 
 class Start(Event):
-    """The first line: the stage, words by which runs can be grouped, and the parameters of the execution."""
+    """The first line: the stage, words by which runs can be grouped, the parameters of the execution, and those that
+    this stage has otherwise."""
 
     event: Literal["start"] = "start"
     name: str
     tags: dict[str, str]
     params: dict[str, Any]
+    own: dict[str, Any] = {}
 
     @field_validator("params")
     @classmethod
@@ -70,12 +72,16 @@ class Model(Event):
 
 
 class End(Event):
-    """The last line: how the stage ended, and why; and Git's hash of what dvc.lock was by then."""
+    """The last line: how the stage ended, and why; and Git's hash of what dvc.lock was by then.
+
+    Of a `summary` the execution has ended with it, and as it, whatever had become of stages that were tried again.
+    """
 
     event: Literal["end"] = "end"
     status: Literal["FINISHED", "FAILED", "KILLED"]
     message: str = ""
     lock: str = ""
+    summary: bool = False
 
 
 AnyEvent = Start | Metrics | Tags | Artifact | Model | End

@@ -52,7 +52,8 @@ def execution() -> str:
 
 
 class Journal:
-    """The report of one stage. `stage` is its name, with `@seed` where it belongs to a seed.
+    """The report of one stage. `stage` is its name, with `@seed` where it belongs to a seed; `own` are parameters that
+    it has otherwise than the execution it is part of.
 
     A disk that takes no report costs that report, and a line on standard error, but never the work.
 
@@ -60,7 +61,7 @@ class Journal:
         UserError: ASC_EXECUTION is not the name of a folder, or no journal can be begun there.
     """
 
-    def __init__(self, stage: str, seed: int | None, params: dict[str, Any]) -> None:
+    def __init__(self, stage: str, seed: int | None, params: dict[str, Any], own: dict[str, Any] | None = None) -> None:
         self.folder = JOURNALS / execution()
         self.path = self.folder / f"{stage.replace('/', '_')}-{uuid.uuid4().hex[:8]}.jsonl"
         tags = {
@@ -71,7 +72,8 @@ class Journal:
         }
         if seed is not None:
             tags["seed"] = str(seed)
-        start = Start(name=stage, tags={key: value for key, value in tags.items() if value}, params=flat(params))
+        tags = {key: value for key, value in tags.items() if value}
+        start = Start(name=stage, tags=tags, params=flat(params), own=own or {})
         with writing(self.path):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._append(start)
@@ -99,9 +101,9 @@ class Journal:
         with writing(self.folder):
             self._append(Model(path=str(self._keep(files)), facts=facts))
 
-    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"], message: str = "") -> None:
-        """The last line: how the stage ended, and why."""
-        self._write(End(status=status, message=message, lock=git("hash-object", "dvc.lock")))
+    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"], message: str = "", *, summary: bool = False) -> None:
+        """The last line: how the stage ended, and why; `summary` has the execution end so as well."""
+        self._write(End(status=status, message=message, lock=git("hash-object", "dvc.lock"), summary=summary))
 
     def send(self, *, wait: bool = False) -> None:
         """Have what is written so far sent to MLflow by another process; without `wait`, now and then is enough."""

@@ -47,9 +47,7 @@ class Training:
         Raises:
             UserError: the training fails for a reason that the user can mend.
         """
-        networks = [network, job.teacher.network] if job.teacher else [network]
-        weights = [checksum(contiguous(each.state_dict())) for each in networks]
-        saved = STATES / f"{digest(stage, repr(job), weights, store.key())}.safetensors"
+        saved = state_path(stage, network, store, job)
         self.journal.metrics({"clips": len(store.rows("train"))})
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
@@ -60,6 +58,13 @@ class Training:
             loop.fit(network, store, job, label=f"{stage}@{job.seed}", saved=saved, on_epoch=on_epoch)
         except loop.Diverged as error:
             raise UserError(f"{error}; lower the learning_rate of this stage") from None
+
+
+def state_path(stage: str, network: nn.Module, store: FeatureStore, job: Job) -> Path:
+    """Where the state of a training is kept that begins with `network` as it is: the same for the same training."""
+    networks = [network, job.teacher.network] if job.teacher else [network]
+    weights = [checksum(contiguous(each.state_dict())) for each in networks]
+    return STATES / f"{digest(stage, repr(job), weights, store.key())}.safetensors"
 
 
 def save(network: nn.Module, config: NetworkConfig, store: FeatureStore, path: Path, journal: Journal) -> None:
