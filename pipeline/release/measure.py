@@ -15,24 +15,37 @@ from asc_core.cli import run
 
 
 def measured(path: Path) -> dict[str, Any]:
-    """The metrics of a package, as the stage evaluate has them, and its sizes.
+    """The metrics of a package or an exported file, as the stage evaluate has them, and its sizes.
 
     Raises:
         UserError: there are no features, or the file is no package or one for other features or scenes.
     """
+    import numpy as np
+    import torch
+
     from asc_core.compression import package
     from asc_core.compression.size import storage, totals
-    from asc_core.evaluation.metrics import score
+    from asc_core.deploy.predictor import FILES, Engine, load
+    from asc_core.evaluation.metrics import metrics_of, score
     from asc_core.features.store import FeatureStore
     from asc_core.models.macs import costs
     from pipeline.paths import FEATURES, made
 
     store = FeatureStore(made(FEATURES))
-    network, description = package.read(path)
+    exported = path.suffix in FILES
+    if exported:
+        answer, description = load(path, Engine.auto, threads=1)
+    else:
+        network, description = package.read(path)
     made_for = {"features": description["features"]["config"], "scenes": description["labels"]}
     for what, here in {"features": store.description["config"], "scenes": store.scenes}.items():
         if here != made_for[what]:
             raise UserError(f"{path}: made for the {what} {made_for[what]}, the configured corpus has {here}")
+    if exported:
+        rows = store.rows("test")
+        answers = [answer(store.batch(rows[at : at + 1]).float().numpy()) for at in range(len(rows))]
+        metrics = metrics_of(torch.from_numpy(np.concatenate(answers)), store, rows)
+        return {"package": str(path), "clips": len(rows), **metrics, "size": {"file_bytes": path.stat().st_size}}
     logits, metrics = score(network, store)
     size = {
         **totals(network),
@@ -43,7 +56,9 @@ def measured(path: Path) -> dict[str, Any]:
     return {"package": str(path), "clips": len(logits), **metrics, "size": size}
 
 
-def main(package: Annotated[Path, typer.Argument(help="A file that the stage quantize has made.")]) -> None:
+def main(
+    package: Annotated[Path, typer.Argument(help="A package (.asc), or an exported file (.onnx, .tflite).")],
+) -> None:
     """Measure a model package on the test split of the configured corpus."""
     print(json.dumps(measured(package)))
 
