@@ -148,7 +148,7 @@ def test_the_mark_that_some_editors_put_first_is_no_part_of_the_text(tmp_path):
     [
         ("seeds: [0, 1]", "seeds: &x [0, 1]", "anchors"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", 'duplicate key "seeds"'),
-        ("seed: 0", "sed: 0", "synthetic.sed: unknown key, the nearest is seed"),
+        ("\n  seed: 0", "\n  sed: 0", "synthetic.sed: unknown key, the nearest is seed"),
         ("weight_decay: 0.001", "weight_decay: 1e-3x", "training.weight_decay: Input should be a valid number"),
         ("tau: 2", "tau: 2, tau: 3", "duplicate key"),
         ("seeds: [0, 1]", "seeds: [0, 1", "line "),
