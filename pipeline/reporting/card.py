@@ -117,6 +117,8 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
     features, config = description["features"], description["features"]["config"]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     width = f"tau {shape['tau']:g}" if shape["name"].startswith("bc_") else f"width {shape['width']}"
+    asc = shape["name"] == "bc_resnet_asc" and shape["norm"] == "resnorm"
+    published = "BC-ResNet-ASC with Residual Normalization, " if asc else ""
     return markdown_table(["", ""], [
         ["network", f"{shape['name']} ({width}, norm {shape['norm']}), deployed: 8-bit convolution weights, scales and "
                     "shifts in half precision"],
@@ -124,8 +126,8 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
                   f"windows of {config['window_ms']:g} ms every {config['hop_ms']:g} ms"],
         ["output", f"probabilities of {', '.join(description['labels'])}"],
         ["file", Markup(f"`{path.name}` of seed {facts.seed}, {path.stat().st_size:,} bytes, SHA-256 `{digest}`")],
-        ["method", "BC-ResNet-ASC with Residual Normalization, pruned, quantised and distilled "
-                   "(https://arxiv.org/abs/2111.06531, https://arxiv.org/abs/2206.13909)"],
+        ["method", f"{published}pruned, quantised and distilled as in "
+                   "https://arxiv.org/abs/2111.06531 and https://arxiv.org/abs/2206.13909"],
     ])  # fmt: skip
 
 
