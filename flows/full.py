@@ -11,6 +11,7 @@ from asc_core.cli import run
 from flows.engine import remote as elsewhere
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
+from flows.engine.options import Parallel, Threads
 from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
 from flows.servers.prefect import reachable
 from pipeline import params
@@ -98,8 +99,8 @@ def main(
     profile: Annotated[str | None, typer.Option(help="As for `asc configure`; else params.yaml as it is.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several; else those of params.yaml.")] = None,
     force: Annotated[list[str] | None, typer.Option(help="A stage to run although nothing changed.")] = None,
-    parallel: Annotated[int | None, typer.Option(help="Trainings at once; else one a core.", min=1)] = None,
-    threads: Annotated[int | None, typer.Option(help="Cores for each; else its share of them.", min=1)] = None,
+    parallel: Parallel = None,
+    threads: Threads = None,
     remote: Annotated[bool, typer.Option("--remote", help="Have workers of asc/seed train the seeds.")] = False,
 ) -> None:
     """Run the pipeline from the corpus to the gate, seeds side by side; a server is not needed."""

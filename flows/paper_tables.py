@@ -9,6 +9,7 @@ from prefect import flow
 from asc_core.cli import run
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number
+from flows.engine.options import Parallel, Threads
 from flows.full import prepare
 from flows.servers.prefect import reachable
 from pipeline import params
@@ -72,8 +73,8 @@ def paper_tables(
 def main(
     seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several; else those of paper.yaml.")] = None,
     row: Annotated[list[str] | None, typer.Option(help="A system; repeat it. Else those of paper.yaml.")] = None,
-    parallel: Annotated[int | None, typer.Option(help="Trainings at once; else one a core.", min=1)] = None,
-    threads: Annotated[int | None, typer.Option(help="Cores for each; else its share of them.", min=1)] = None,
+    parallel: Parallel = None,
+    threads: Threads = None,
 ) -> None:
     """Train and measure every row of the publications' tables, then make the tables and the figure."""
     with reachable():

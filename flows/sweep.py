@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from asc_core.cli import run
 from flows.engine.execution import RUNNER, Execution, Number
+from flows.engine.options import Threads
 from flows.engine.stages import Outcome, StageFailed, run_command
 from flows.full import prepare
 from flows.servers.prefect import reachable
@@ -83,7 +84,7 @@ def sweep(
 def main(
     space: Annotated[str, typer.Argument(help="A file that says what to search: sweeps/devices.yaml.")],
     parallel: Annotated[int | None, typer.Option(help="Trials at once; else as the file says.", min=1)] = None,
-    threads: Annotated[int | None, typer.Option(help="Cores for each; else its share of them.", min=1)] = None,
+    threads: Threads = None,
 ) -> None:
     """Search for parameters that are best on the validation split, and write them as a profile; it can be resumed."""
     load(Path(space))  # a mistake is told before a server is started

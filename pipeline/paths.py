@@ -19,8 +19,6 @@ SUMMARY = Path("reports/summary.json")
 TABLE = Path("reports/summary.md")
 PLOTS = Path("reports/plots")
 GATE = Path("reports/gate.json")
-COST = Path("reports/cost.json")  # of a device, where it was measured
-CURVES = Path("reports/plots/curves.csv")
 PAGE = Path("reports/index.html")
 CARD = Path("reports/model_card.md")
 

@@ -72,20 +72,6 @@ def bars(rows: Sequence[Row], group: str, value: str, colour: str, title: str) -
     )
 
 
-def lines(rows: Sequence[Row], x: str, y: str, colour: str) -> dict[str, Any]:
-    """A line for each colour."""
-    return chart(
-        rows,
-        180,
-        mark={"type": "line", "tooltip": {"content": "data"}, "point": {"size": 12}},
-        encoding={
-            "x": {"field": x, "type": "quantitative", "axis": {"tickMinStep": 1}},
-            "y": {"field": y, "type": "quantitative", "scale": {"zero": False}},
-            "color": {"field": colour, "type": "nominal", "sort": None},
-        },
-    )
-
-
 def matrix(rows: Sequence[Row], row: str, column: str, value: str) -> dict[str, Any]:
     """A square for each pair of names, the fuller the larger its value in percent."""
     axes = {

@@ -1,55 +1,26 @@
-"""What stands behind the results: trainings, calibration, size, cost, and the corpus."""
+"""What stands behind the results: calibration, size, and the corpus."""
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
 
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT, limits
+from asc_core.evaluation.metrics import BINS, calibration_error, confidence_bins
 from pipeline.page import charts
 from pipeline.page.parts import Figure, Part, Section, Table, Text
-from pipeline.page.run import Run, known
-from pipeline.paths import COST
+from pipeline.page.run import Run
 
-BINS = 10
-STAGES = {"train_teacher": "Training the teacher", "train_student": "Training the student", "prune": "Pruning",
-          "quantize": "Quantisation"}  # fmt: skip
 MOST_ROWS = 20  # of what an expectation does not like
-
-
-def curves(run: Run) -> Section | None:
-    """The loss of every training of every seed, epoch by epoch."""
-    if run.curves is None:
-        return None
-    figures: list[Part] = []
-    for number, (training, table) in enumerate(run.curves.groupby("training", sort=False)):
-        stage, _, network = str(training).partition(" ")
-        title = STAGES.get(stage, stage) + (f": {network}" if network else "")
-        rows: list[dict[str, Any]] = [
-            {"epoch": row["epoch"], "loss": round(row["loss"], 4), "seed": f"seed {row['seed']}"}
-            for row in table.to_dict("records")
-        ]
-        ends = table.groupby("seed").last()
-        told = (
-            f"The loss after {int(ends['epoch'].max())} epochs is {ends['loss'].mean():.3f} in the mean of the seeds."
-        )
-        numbers = [[f"seed {seed}", f"{row.epoch}", f"{row.loss:.4f}"] for seed, row in ends.iterrows()]
-        last = Table("After the last epoch", ["", "epochs", "loss"], numbers)
-        figures.append(Figure(f"curve-{number}", title, told, charts.lines(rows, "epoch", "loss", "seed"), last))
-    return Section("curves", "Learning curves", figures)
 
 
 def reliability(run: Run) -> Section:
     """How far the shipped network's probabilities can be believed."""
     probabilities = run.predictions[run.scenes].to_numpy()
-    confidence = 100 * probabilities.max(axis=1)
-    right = 100.0 * (np.array(run.scenes)[probabilities.argmax(axis=1)] == run.predictions["scene"].to_numpy())
-    bins = np.minimum((confidence / (100 / BINS)).astype(int), BINS - 1)
-    table = pd.DataFrame({"confidence": confidence, "accuracy": right, "bin": bins})
+    labels = pd.Index(run.scenes).get_indexer(pd.Index(run.predictions["scene"]))
+    confidence, right = 100 * probabilities.max(axis=1), 100.0 * (probabilities.argmax(axis=1) == labels)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": right, "bin": confidence_bins(probabilities)})
     groups = table.groupby("bin").agg(
         confidence=("confidence", "mean"), accuracy=("accuracy", "mean"), clips=("bin", "size")
     )
-    error = float((groups["clips"] * (groups["accuracy"] - groups["confidence"]).abs()).sum() / len(table))
+    error = calibration_error(probabilities, labels)
     rows = [{str(key): round(value, 1) for key, value in row.items()} for row in groups.to_dict("records")]
     mean, hits = confidence.mean(), right.mean()
     told = (
@@ -106,19 +77,6 @@ def size(run: Run) -> Section:
     return Section("size", "Size", [figure, rules, Text(note)])
 
 
-def cost(run: Run) -> Section | None:
-    """What a clip costs on a device, where that was measured."""
-    found = known(COST)
-    if not found:
-        return None
-    records = found if isinstance(found, list) else [found]
-    parts: list[Part] = []
-    for record in records:
-        name = str(record.get("runtime", record.get("name", "measured")))
-        parts.append(Table(f"On a device: {name}", ["", "value"], [[key, str(value)] for key, value in _flat(record)]))
-    return Section("cost", "Cost on a device", parts)
-
-
 def corpus(run: Run) -> Section:
     """The clips, and what was expected of them."""
     found, figures = run.validation, []
@@ -150,13 +108,3 @@ def corpus(run: Run) -> Section:
 
 def _used(value: int, most: int) -> str:
     return f"{100 * value / most:.1f} %"
-
-
-def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in record.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key} ")
-        else:
-            rows.append((f"{prefix}{key}".replace("_", " "), value))
-    return rows

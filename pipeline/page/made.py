@@ -15,7 +15,7 @@ from pipeline.runtime.events import End, Metrics, Start, parse
 from pipeline.runtime.journal import JOURNALS, flat, git
 
 PACKAGES = ("torch", "numpy", "pandas", "librosa", "soxr", "great-expectations", "dvc", "mlflow", "prefect")
-FIGURES = {"stage.seconds": "seconds", "stage.processor_seconds": "processor seconds", "stage.energy_kwh": "kWh"}
+FIGURES = {"stage.seconds": "seconds", "stage.processor_seconds": "processor seconds"}
 
 
 def made(params: Params) -> Section:
@@ -81,8 +81,7 @@ def _stages(seeds: list[int]) -> Iterator[list[str]]:
     for name, (_, figures) in sorted(newest.items(), key=lambda each: each[1][0]):
         seed = name.partition("@")[2]
         if not seed or (seed.isdecimal() and int(seed) in seeds):
-            texts = [f"{figures[key]:.1f}" if key in figures else "" for key in list(FIGURES)[:2]]
-            yield [name, *texts, f"{figures['stage.energy_kwh']:.5f}" if "stage.energy_kwh" in figures else ""]
+            yield [name, *(f"{figures[key]:.1f}" if key in figures else "" for key in FIGURES)]
 
 
 def _last_run(lines: list[bytes]) -> tuple[str, int, dict[str, float]] | None:

@@ -38,16 +38,6 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG file, as a data address, and what it shows."""
-
-    kind: ClassVar[str] = "picture"
-    title: str
-    told: str
-    image: str
-
-
-@dataclass(frozen=True)
 class Clip:
     """A sound: its spectrogram and, where it may be passed on, itself, both as data addresses."""
 
@@ -65,23 +55,7 @@ class Clips:
     clips: Sequence[Clip]
 
 
-@dataclass(frozen=True)
-class Markup:
-    """HTML that `render.markdown` has made."""
-
-    kind: ClassVar[str] = "markup"
-    html: str
-
-
-@dataclass(frozen=True)
-class Links:
-    """Other pages: what they are called, and where they are."""
-
-    kind: ClassVar[str] = "links"
-    links: Sequence[tuple[str, str]]
-
-
-Part = Text | Table | Figure | Picture | Clips | Markup | Links
+Part = Text | Table | Figure | Clips
 
 
 @dataclass(frozen=True)

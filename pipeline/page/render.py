@@ -12,12 +12,8 @@ from pipeline.page.parts import Section
 TEMPLATE = "page.html.jinja"
 
 
-def page(title: str, sections: Sequence[Section], home: str | None = None) -> str:
-    """A page. Texts in it are texts, whatever names a corpus has: only `Markup` is HTML.
-
-    Args:
-        home: where the first page of the report is, of another one.
-    """
+def page(title: str, sections: Sequence[Section]) -> str:
+    """A page. Texts in it are texts, whatever names a corpus has."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -30,7 +26,7 @@ def page(title: str, sections: Sequence[Section], home: str | None = None) -> st
     ]
     charts = any(part.kind == "figure" for section in sections for part in section.parts)
     script = vega() if charts else ""
-    return environment.get_template(TEMPLATE).render(title=title, sections=sections, home=home, script=script)
+    return environment.get_template(TEMPLATE).render(title=title, sections=sections, script=script)
 
 
 @cache
@@ -39,13 +35,6 @@ def vega() -> str:
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
-
-
-def markdown(text: str) -> str:
-    """Markdown as HTML; HTML and links to pictures in it stay text."""
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
 
 
 def data_address(content: bytes, kind: str) -> str:

@@ -138,7 +138,7 @@ def _point(value: dict[str, Any], **names: str) -> dict[str, Any]:
 
 
 def _spread_told(run: Run) -> str:
-    if "interval" in run.shipped["accuracy"]:
+    if run.shipped["accuracy"].get("interval"):
         return "lines are the intervals of the summary"
     return "lines are one standard deviation over the seeds to either side" if len(run.seeds) > 1 else "of one seed"
 

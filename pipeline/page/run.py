@@ -1,14 +1,13 @@
 """What a run of the pipeline has left, read for its report."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from asc_core.files import read_json
 from pipeline.params import Params
-from pipeline.paths import CURVES, PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION
+from pipeline.paths import PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION
 
 NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)"}
 SHIPPED = "quantized"
@@ -24,7 +23,6 @@ class Run:
         sizes: what the rules count of the largest package, tensor by tensor.
         validation: what was found about the corpus.
         predictions: probabilities of the shipped networks of all seeds, a row a clip and seed.
-        curves: a row for each training, seed and epoch, with the loss; None where none were kept.
         checks: what the gate found.
     """
 
@@ -34,7 +32,6 @@ class Run:
     sizes: list[dict[str, Any]]
     validation: dict[str, Any]
     predictions: pd.DataFrame
-    curves: pd.DataFrame | None
     checks: list[dict[str, Any]]
 
     @property
@@ -69,7 +66,6 @@ def read(params: Params, checks: list[dict[str, Any]]) -> Run:
         sizes=read_json(SIZES / f"{largest}.json"),
         validation=read_json(VALIDATION),
         predictions=predictions[predictions["model"] == SHIPPED].reset_index(drop=True),
-        curves=pd.read_csv(CURVES, keep_default_na=False) if CURVES.exists() else None,
         checks=checks,
     )
 
@@ -79,8 +75,3 @@ def spread(value: dict[str, Any]) -> tuple[float, float]:
     if interval := value.get("interval"):
         return interval[0], interval[1]
     return value["mean"] - value["std"], value["mean"] + value["std"]
-
-
-def known(path: Path) -> Any:
-    """The content of a JSON file that not every run has."""
-    return read_json(path) if path.exists() else None

@@ -46,14 +46,13 @@ def run() -> Run:
         validation={"unseen_devices": DEVICES[2:], "clips": {"train": 12, "test": 6}, "scenes": counts,
                     "devices": {"train": {"a": 12}, "test": {"a": 6}}, "data_docs": "x", "expectations": [row]},
         predictions=pd.concat([clips, pd.DataFrame(probabilities, columns=SCENES)], axis=1),
-        curves=pd.DataFrame({"training": "prune", "seed": [0, 0, 1], "epoch": [1, 2, 1], "loss": [2.0, 1.5, 1.75]}),
         checks=[{"name": "accuracy", "value": 72.25, "sense": "at least", "limit": 60.0, "passed": True}],
     )  # fmt: skip
 
 
 def sections(run: Run) -> list[Section]:
-    makers = [results.verdict, results.accuracy, results.devices, results.scenes, details.curves, details.reliability,
-              details.size, details.corpus]  # fmt: skip
+    makers = [results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, details.size,
+              details.corpus]  # fmt: skip
     return [section for make in makers if (section := make(run))]
 
 

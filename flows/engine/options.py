@@ -1,0 +1,8 @@
+"""Options that the commands of several flows have, for typer."""
+
+from typing import Annotated
+
+import typer
+
+Parallel = Annotated[int | None, typer.Option(help="Trainings at once; else one a core.", min=1)]
+Threads = Annotated[int | None, typer.Option(help="Cores for each; else its share of them.", min=1)]
