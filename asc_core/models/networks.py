@@ -5,7 +5,8 @@ A network is a class that is made as `Class(classes, config)` and has
 - `input`, the layer that takes statistics of the training split: `fit(mean, std, frames_per_second)`, as
   `norm.InputNorm` has it;
 - `features(x, stages)`, what leaves stage number `stages`: (batch, channel, frequency, time);
-- `forward`, from log-mel energies (batch, 1, frequency, time) to logits (batch, class).
+- `forward`, from log-mel energies (batch, 1, frequency, time) to logits (batch, class);
+- `memory_format`, if it is trained faster with another than `torch.contiguous_format`.
 
 What becomes 8 bit when it ships are the weights of its `nn.Conv2d`; a batch normalisation right behind one in an
 `nn.Sequential` is folded into it, and a `cp_mobile.GRN` gets half precision (`asc_core.compression.quantize`). Its
@@ -14,6 +15,7 @@ entry in `config.NETWORKS` gives it a name.
 
 from pkgutil import resolve_name
 
+import torch
 from torch import Tensor, nn
 
 from asc_core.errors import UserError
@@ -23,6 +25,12 @@ from asc_core.models.config import NETWORKS, NetworkConfig
 def build(config: NetworkConfig, classes: int) -> nn.Module:
     """A freshly initialised network with so many classes."""
     return resolve_name(NETWORKS[config.name])(classes, config)
+
+
+def lay_out(network: nn.Module, *, training: bool) -> None:
+    """Let the weights of a network lie in memory as its training is fastest, or as everything else expects them."""
+    memory_format = getattr(network, "memory_format", torch.contiguous_format) if training else torch.contiguous_format
+    network.to(memory_format=memory_format)  # type: ignore[call-overload]  # which torch's own types do not know
 
 
 def check_frames(x: Tensor, least: int) -> None:

@@ -14,7 +14,7 @@ from asc_core.evaluation.metrics import metrics_of
 from asc_core.features.store import FeatureStore
 from asc_core.models.config import NetworkConfig
 from asc_core.models.inference import predict
-from asc_core.models.networks import build
+from asc_core.models.networks import build, lay_out
 from asc_core.training import distributed
 from asc_core.training.batches import Batch
 from asc_core.training.job import Job
@@ -93,6 +93,7 @@ def fit(
             if saved and not state.finished:
                 save(saved, state)
     network.cpu().eval()
+    lay_out(network, training=False)
     if saved and first:
         saved.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from torch import Generator, nn
 
 from asc_core.errors import UserError
 from asc_core.features.store import FeatureStore
+from asc_core.models.networks import lay_out
 from asc_core.training import distributed
 from asc_core.training.averages import Averages
 from asc_core.training.batches import Batch, batches
@@ -53,9 +54,11 @@ class State:
         if (size := min(training.batch_size, len(rows))) < distributed.world():
             raise UserError(f"a batch of {size} has fewer clips than the {distributed.world()} processes that share it")
         network.to(device).train()
+        lay_out(network, training=True)
         distributed.synchronise(network)
         if job.teacher:
-            job.teacher.network.to(device).eval()
+            teacher = job.teacher.network.to(device).eval()
+            lay_out(teacher, training=True)
         state = cls(
             job, network, store, rows, optimizer(network.parameters(), job.schedule, training), device,
             autocast_dtype(training.precision, device),

@@ -93,6 +93,22 @@ def test_the_result_is_in_evaluation_mode_and_every_epoch_is_reported(reference)
     assert [metrics["learning_rate"] for _, metrics in seen] == [JOB.schedule.rate(epoch) for epoch in range(4)]
 
 
+def test_how_weights_lie_in_memory_while_they_are_trained_is_gone_afterwards(store):
+    torch.manual_seed(0)
+    network = build(NetworkConfig("cp_resnet_small", norm="none", width=4), len(store.scenes))
+    fit_input(network, store)
+    lies = []
+    job = replace(JOB, schedule=Schedule(epochs=1, learning_rate=0.01), augment=PLAIN)
+    fit(network, store, job, label="test", on_epoch=lambda *_: lies.append(_channels_last(network)))
+    assert lies == [True]
+    assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
+
+
+def _channels_last(network):
+    weights = [weight for weight in conv_weights(network) if weight.shape[1] > 1 and weight.shape[-1] > 1]
+    return all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
+
 def test_the_same_seed_gives_the_same_weights(store, reference):
     torch.manual_seed(99)  # what came before does not matter
     assert same(trained(store), reference[0])
