@@ -24,7 +24,9 @@ from asc_core.progress import note
 from asc_core.text import printable
 
 GROUP = "asc.commands"
-OWN = {name: f"asc_core.commands.{name}:{name}" for name in ("predict", "info", "export", "networks", "compare")}
+OWN = {
+    name: f"asc_core.commands.{name}:{name}" for name in ("predict", "info", "export", "networks", "compare", "corpus")
+}
 
 
 class Commands(TyperGroup):

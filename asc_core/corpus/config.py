@@ -12,11 +12,13 @@ class SyntheticConfig(Config):
     """Size and seed of the corpus.
 
     Attributes:
-        clip_seconds: length of every clip.
+        clip_seconds: length of every recording.
         train_recordings: recordings per scene in the training split, all of which exist for device a.
         train_copies: how many of them also exist for each other training device.
         test_recordings: recordings per scene in the test split, each through all nine devices.
         seed: of every random number but the devices' responses.
+        part_seconds: length of the files that each recording is cut into, named by part as in TAU 2022, with nested
+            shares of the training split in `split_setup`; None: a recording is a file.
 
     Raises:
         ConfigError: a value is out of range, or there are more copies than recordings.
@@ -27,13 +29,21 @@ class SyntheticConfig(Config):
     train_copies: Annotated[int, Range(0, 100_000)] = 6
     test_recordings: Annotated[int, Range(1, 100_000)] = 5
     seed: Annotated[int, SEED] = 0
+    part_seconds: Annotated[float, Range(0.5, 60)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.part_seconds is not None and self.clip_seconds % self.part_seconds:
+            raise ConfigError(f"needs to divide the {self.clip_seconds} of clip_seconds", "part_seconds")
         if self.train_copies > self.train_recordings:
             raise ConfigError(
                 f"{self.train_copies} is more than the {self.train_recordings} of train_recordings", "train_copies"
             )
+
+    @property
+    def parts(self) -> int | None:
+        """How many files a recording is cut into; None where it is not cut."""
+        return None if self.part_seconds is None else round(self.clip_seconds / self.part_seconds)
 
 
 @dataclass(frozen=True)

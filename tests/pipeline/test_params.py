@@ -93,7 +93,8 @@ def test_a_profile_is_a_name_and_never_a_path(name, tmp_path):
     (tmp_path / "other.yaml").write_text((ROOT / "params.yaml").read_text())
     for profile in (name, str(tmp_path / "other")):
         with pytest.raises(
-            UserError, match=r"^[^\n]*: no such profile, known are dcase2025, folder, quick, tau2020, tau2022$"
+            UserError,
+            match=r"^[^\n]*: no such profile, known are dcase2025, folder, quick, quick2025, tau2020, tau2022$",
         ):
             configure(profile, [], tmp_path / "params.yaml")
     assert not (tmp_path / "params.yaml").exists()

@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 from asc_core.cores import usable_cores
 from asc_core.corpus.config import SyntheticConfig
+from asc_core.corpus.shares import SHARES, list_of, shares
 from asc_core.corpus.synthetic.devices import DEVICES, TRAINING_DEVICES, through
 from asc_core.corpus.synthetic.scenes import SCENES, recording
 from asc_core.corpus.synthetic.sounds import RATE
@@ -49,8 +51,10 @@ class Recording:
     def identifier(self) -> str:
         return f"{self.city}-{self.location}"
 
-    def filename(self, device: str) -> str:
-        return f"audio/{self.scene}-{self.identifier}-{self.segment}-{device}.wav"
+    def filenames(self, device: str, parts: int | None) -> list[str]:
+        """The file of the recording, or those of its parts."""
+        stem = f"audio/{self.scene}-{self.identifier}-{self.segment}"
+        return [f"{stem}-{device}.wav"] if parts is None else [f"{stem}-{part}-{device}.wav" for part in range(parts)]
 
 
 def plan(config: SyntheticConfig) -> tuple[list[Recording], list[Recording]]:
@@ -98,15 +102,17 @@ def render(folder: Path, config: SyntheticConfig, *, workers: int | None = None)
         raise UserError(f"workers: must be at least 1, not {workers}")
     train, test = plan(config)
     _claim(folder, config)
-    smallest = 3 * _samples(config)  # bytes
-    missing = [item for item in train + test if not all(_size(folder / name) > smallest for name in _names([item]))]
+    smallest = 3 * (_samples(config) // (config.parts or 1))  # bytes
+    missing = [
+        item for item in train + test if not all(_size(folder / name) > smallest for name in _names([item], config))
+    ]
     if not missing and all(_size(folder / name) > 0 for name in LISTS):
         return
     remove(folder / "meta.csv")
     done = _each(partial(_write_recording, folder, config), missing, workers or usable_cores())
     for _ in track(done, len(missing), "Rendering the synthetic corpus", unit="recordings"):
         pass
-    _write_lists(folder, train, test)
+    _write_lists(folder, config, train, test)
 
 
 def _claim(folder: Path, config: SyntheticConfig) -> None:
@@ -122,17 +128,18 @@ def _claim(folder: Path, config: SyntheticConfig) -> None:
     else:
         present = read_json(marker)
         try:
-            train, test = plan(SyntheticConfig(**present["config"]))
-            outdated = present != wanted
+            before = SyntheticConfig(**present["config"])
+            train, test = plan(before)
+            outdated = (present["renderer"], before) != (RENDERER, config)
         except (KeyError, TypeError, UserError):
             raise UserError(f"{marker}: not the marker of a synthetic corpus; name another folder") from None
-        stems = {Path(name).stem for name in _names(train + test)}
+        stems = {Path(name).stem for name in _names(train + test, before)}
         for path in folder.glob("audio/.*.wav"):  # temporary files of a killed run
             if path.name[1:].partition(".wav.")[0] in stems:
                 remove(path)
         if not outdated:
             return
-        for name in (*LISTS, *_names(train + test)):
+        for name in (*LISTS, *map(list_of, SHARES), *_names(train + test, before)):
             remove(folder / name)
     write_json(marker, wanted)
 
@@ -140,23 +147,35 @@ def _claim(folder: Path, config: SyntheticConfig) -> None:
 def _write_recording(folder: Path, config: SyntheticConfig, item: Recording) -> None:
     sound = recording(config.seed, item.scene, item.city, item.location, item.segment, _samples(config))
     for device in item.devices:
-        name = item.filename(device)
-        rng = np.random.default_rng([config.seed, zlib.crc32(name.encode())])
-        wav = io.BytesIO()  # libsndfile does not say why it could not write a file
-        soundfile.write(wav, through(DEVICES[device], sound, rng), RATE, subtype="PCM_24", format="WAV")
-        with replacing(folder / name) as temporary:
-            temporary.write_bytes(wav.getbuffer())
+        (whole,) = item.filenames(device, None)
+        rng = np.random.default_rng([config.seed, zlib.crc32(whole.encode())])
+        names, heard = item.filenames(device, config.parts), through(DEVICES[device], sound, rng)
+        length = len(heard) // len(names)
+        for part, name in enumerate(names):
+            wav = io.BytesIO()  # libsndfile does not say why it could not write a file
+            soundfile.write(wav, heard[part * length : (part + 1) * length], RATE, subtype="PCM_24", format="WAV")
+            with replacing(folder / name) as temporary:
+                temporary.write_bytes(wav.getbuffer())
 
 
-def _write_lists(folder: Path, train: list[Recording], test: list[Recording]) -> None:
+def _write_lists(folder: Path, config: SyntheticConfig, train: list[Recording], test: list[Recording]) -> None:
     """The lists of the data set; `meta.csv` comes last because it marks the corpus as complete."""
     header = ("filename", "scene_label", "identifier", "source_label")
     training, testing = (
-        [(item.filename(device), item.scene, item.identifier, device) for item in split for device in item.devices]
+        [
+            (name, item.scene, item.identifier, device)
+            for item in split
+            for device in item.devices
+            for name in item.filenames(device, config.parts)
+        ]
         for split in (train, test)
     )
     for name, rows, columns in (("train", training, 2), ("evaluate", testing, 2), ("test", testing, 1)):
         _write_table(folder / f"evaluation_setup/fold1_{name}.csv", header[:columns], (row[:columns] for row in rows))
+    if config.parts:
+        table = pd.DataFrame(training, columns=list(header))
+        for share, chosen in shares(table).items():
+            _write_table(folder / list_of(share), header[:2], chosen[list(header[:2])].to_numpy().tolist())
     _write_table(folder / "meta.csv", header, training + testing)
 
 
@@ -178,8 +197,8 @@ def _each(function: Callable[[Recording], None], items: list[Recording], workers
         yield from pool.map(function, items, chunksize=4)
 
 
-def _names(recordings: Iterable[Recording]) -> Iterator[str]:
-    return (item.filename(device) for item in recordings for device in item.devices)
+def _names(recordings: Iterable[Recording], config: SyntheticConfig) -> Iterator[str]:
+    return (name for item in recordings for device in item.devices for name in item.filenames(device, config.parts))
 
 
 def _samples(config: SyntheticConfig) -> int:
