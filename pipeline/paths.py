@@ -14,10 +14,12 @@ VALIDATION = Path("reports/validation.json")
 DATA_DOCS = Path("reports/data_docs")
 SEEDS = Path("reports/seeds")  # metrics, a file a seed
 SIZES = Path("reports/sizes")  # what the rules count, tensor by tensor, a file a seed
+CURVES = Path("reports/curves")  # loss and validation metrics by epoch, a file a training
 SIZE = Path("reports/size.md")
 SUMMARY = Path("reports/summary.json")
 TABLE = Path("reports/summary.md")
 PLOTS = Path("reports/plots")
+HEADLINES = Path("reports/headlines.json")
 GATE = Path("reports/gate.json")
 PAGE = Path("reports/index.html")
 CARD = Path("reports/model_card.md")
@@ -47,6 +49,11 @@ def model_path(seed: int, name: str) -> Path:
 def package_path(seed: int) -> Path:
     """The quantised network of a seed: the file that ships."""
     return Path("models") / str(seed) / "quantized.asc"
+
+
+def curve_path(seed: int, name: str) -> Path:
+    """The learning curve of the training that made the network `name` of a seed."""
+    return CURVES / str(seed) / f"{name}.csv"
 
 
 def made(path: Path) -> Path:

@@ -17,6 +17,8 @@ PARTS = (
     "prefect.toml",
     "prefect.yaml",
     ".dvc/config",
+    ".dvc/plots",
+    ".dvc/plots.html",
     ".dvcignore",
     ".gitignore",
 )

@@ -58,6 +58,20 @@ def spreads(rows: Sequence[Row], group: str, colour: str, title: str, most: floa
     )
 
 
+def lines(rows: Sequence[Row], along: str, value: str, colour: str) -> dict[str, Any]:
+    """A line for each of `colour`, from left to right along whole numbers."""
+    return chart(
+        rows,
+        200,
+        mark={"type": "line", "point": {"size": 20}, "tooltip": {"content": "data"}},
+        encoding={
+            "x": {"field": along, "type": "quantitative", "scale": {"zero": False}, "axis": {"tickMinStep": 1}},
+            "y": {"field": value, "type": "quantitative", "scale": {"zero": False}},
+            "color": {"field": colour, "type": "nominal", "sort": None},
+        },
+    )
+
+
 def bars(rows: Sequence[Row], group: str, value: str, colour: str, title: str) -> dict[str, Any]:
     """Bars below each other, those of one group behind each other."""
     return chart(

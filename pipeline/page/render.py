@@ -2,12 +2,12 @@
 
 import base64
 from collections.abc import Sequence
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 
 from asc_core.text import printable
 from pipeline.page.parts import Section
+from pipeline.reporting.vega import vega
 
 TEMPLATE = "page.html.jinja"
 
@@ -27,14 +27,6 @@ def page(title: str, sections: Sequence[Section]) -> str:
     charts = any(part.kind == "figure" for section in sections for part in section.parts)
     script = vega() if charts else ""
     return environment.get_template(TEMPLATE).render(title=title, sections=sections, script=script)
-
-
-@cache
-def vega() -> str:
-    """Vega, Vega-Lite and what puts them into a page: one script, without which charts do not draw."""
-    import vl_convert
-
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
 
 
 def data_address(content: bytes, kind: str) -> str:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from asc_core.files import read_json
 from pipeline.params import Params
-from pipeline.paths import PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION
+from pipeline.paths import PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION, made
+from pipeline.reporting.views import CURVES
 
 NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)"}
 SHIPPED = "quantized"
@@ -23,6 +24,7 @@ class Run:
         sizes: what the rules count of the largest package, tensor by tensor.
         validation: what was found about the corpus.
         predictions: probabilities of the shipped networks of all seeds, a row a clip and seed.
+        curves: the learning curves of all networks and seeds, as `pipeline.reporting.views` has them.
         checks: what the gate found.
     """
 
@@ -32,6 +34,7 @@ class Run:
     sizes: list[dict[str, Any]]
     validation: dict[str, Any]
     predictions: pd.DataFrame
+    curves: pd.DataFrame
     checks: list[dict[str, Any]]
 
     @property
@@ -66,6 +69,7 @@ def read(params: Params, checks: list[dict[str, Any]]) -> Run:
         sizes=read_json(SIZES / f"{largest}.json"),
         validation=read_json(VALIDATION),
         predictions=predictions[predictions["model"] == SHIPPED].reset_index(drop=True),
+        curves=pd.read_csv(made(CURVES)),
         checks=checks,
     )
 

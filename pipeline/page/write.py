@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.page import clips, details, results
+from pipeline.page.curves import curves
 from pipeline.page.made import made
 from pipeline.page.parts import Section
 from pipeline.page.render import page
@@ -13,8 +14,8 @@ from pipeline.paths import PAGE
 from pipeline.runtime.journal import write_text
 
 SECTIONS: list[Callable[[Run], Section | None]] = [
-    results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, details.size,
-    details.corpus, clips.worst,
+    results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, curves,
+    details.size, details.corpus, clips.worst,
 ]  # fmt: skip
 
 

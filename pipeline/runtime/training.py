@@ -15,6 +15,7 @@ from asc_core.models.config import NetworkConfig
 from asc_core.training import distributed, loop
 from asc_core.training.job import Job
 from asc_core.training.saved import checksum
+from pipeline.runtime.curve import Curve
 from pipeline.runtime.journal import Journal
 
 STATES = Path(".state/training")
@@ -27,10 +28,13 @@ class Training:
     """The trainings of a stage (a context manager, which gives the `Fit` that does them).
 
     Where several processes share them, all but the first end with the last one: one writes what comes of it.
+
+    Args:
+        curve: where to leave the learning curve, of a stage that has one training.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, journal: Journal, curve: Path | None = None) -> None:
+        self.journal, self.curve = journal, curve
 
     def __enter__(self) -> Fit:
         return self.fit
@@ -48,9 +52,12 @@ class Training:
             UserError: the training fails for a reason that the user can mend.
         """
         saved = state_path(stage, network, store, job)
+        curve = Curve(saved.with_suffix(".csv")) if self.curve else None
         self.journal.metrics({"clips": len(store.rows("train"))})
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+            if curve:
+                curve.add(epoch, metrics)
             self.journal.metrics(metrics, step=epoch)
             self.journal.send()
 
@@ -58,6 +65,8 @@ class Training:
             loop.fit(network, store, job, label=f"{stage}@{job.seed}", saved=saved, on_epoch=on_epoch)
         except loop.Diverged as error:
             raise UserError(f"{error}; lower the learning_rate of this stage") from None
+        if self.curve and curve and distributed.rank() == 0:
+            curve.move(self.curve)
 
 
 def state_path(stage: str, network: nn.Module, store: FeatureStore, job: Job) -> Path:

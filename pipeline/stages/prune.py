@@ -10,7 +10,7 @@ from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
-from pipeline.paths import FEATURES, made, model_path
+from pipeline.paths import FEATURES, curve_path, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Fit, Training, save
@@ -20,7 +20,7 @@ def prune(params: Params, journal: Journal, seed: int) -> None:
     """Prune the student of a seed and tune what is left."""
     store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
     network, _ = checkpoint.load(model_path(seed, "student"))
-    with Training(journal) as fit:
+    with Training(journal, curve_path(seed, "pruned")) as fit:
         tune_pruned(network, params, store, seed, teacher, fit)
     weights = torch.cat([weight.flatten() for weight in conv_weights(network)])
     print(f"prune@{seed}: {weights.count_nonzero()} convolution weights kept of {len(weights)}")

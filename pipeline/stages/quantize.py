@@ -12,7 +12,7 @@ from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
-from pipeline.paths import FEATURES, made, model_path, package_path
+from pipeline.paths import FEATURES, curve_path, made, model_path, package_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Fit, Training
@@ -22,7 +22,7 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
     """Tune the pruned network of a seed with 8-bit weights, fold its normalisations and package it."""
     store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
     network, _ = checkpoint.load(model_path(seed, "pruned"))
-    with Training(journal) as fit:
+    with Training(journal, curve_path(seed, "quantized")) as fit:
         tune_quantized(network, params, store, seed, teacher, fit)
     path, size, (_, evaluation) = package_path(seed), totals(network), score(network, store)
     package.write(

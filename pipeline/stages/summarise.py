@@ -9,10 +9,23 @@ from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.evaluation import predictions
 from asc_core.files import read_json, write_json
 from pipeline.params import Params
-from pipeline.paths import PLOTS, PREDICTIONS, SEEDS, SIZE, SIZES, SUMMARY, TABLE, VALIDATION, made
-from pipeline.reporting import plots
+from pipeline.paths import (
+    HEADLINES,
+    PLOTS,
+    PREDICTIONS,
+    SEEDS,
+    SIZE,
+    SIZES,
+    SUMMARY,
+    TABLE,
+    VALIDATION,
+    curve_path,
+    made,
+)
+from pipeline.reporting import plots, views
 from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.reporting.terminal import summary_table
+from pipeline.reporting.vega import vega
 from pipeline.runtime.journal import Journal, flat, write_text
 from pipeline.runtime.stage import run
 
@@ -79,6 +92,22 @@ def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
     )
 
 
+def draw(summary: dict[str, Any], seeds: list[int], unseen: list[str], answers: pd.DataFrame) -> None:
+    """The plots, and the tables from which others draw.
+
+    Args:
+        answers: of the quantised networks, a row a clip and seed.
+    """
+    plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
+    plots.confusion(answers, PLOTS / "confusion_quantized.png")
+    networks = ("teacher", "student", "pruned", "quantized")
+    files = {(network, seed): curve_path(seed, network) for network in networks for seed in seeds}
+    views.write_table(views.curves(files), views.CURVES)
+    views.write_table(views.devices(summary, "quantized", unseen), views.DEVICES)
+    views.write_table(views.confusion(answers), views.CONFUSION)
+    write_text(views.VEGA, vega())
+
+
 def summarise(params: Params, journal: Journal) -> None:
     """Summarise the seeds that the parameters list, and no other."""
     seeds = {seed: read_json(SEEDS / f"{seed}.json") for seed in params.seeds}
@@ -93,12 +122,11 @@ def summarise(params: Params, journal: Journal) -> None:
     write_json(SUMMARY, summary)
     write_text(TABLE, markdown(summary, params.seeds, unseen))
     write_text(SIZE, size_table(read_json(SIZES / f"{largest}.json"), largest, sizes[largest]["file_bytes"]))
-    PLOTS.mkdir(parents=True, exist_ok=True)
-    plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
-    plots.confusion(pd.concat(answers["quantized"].values()), PLOTS / "confusion_quantized.png")
+    write_json(HEADLINES, views.headlines(summary["quantized"], summary["teacher"]))
+    draw(summary, params.seeds, unseen, pd.concat(answers["quantized"].values()))
     # The mean takes the metric's own name, so that it stands above those of the seeds where runs are compared.
     journal.metrics({name.removesuffix(".mean"): value for name, value in flat(summary).items()}, summary=True)
-    for path in (SUMMARY, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):
+    for path in (SUMMARY, HEADLINES, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):
         journal.artifact(path, summary=True)
     print(summary_table(summary, unseen), end="")
 

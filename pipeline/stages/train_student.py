@@ -10,7 +10,7 @@ from asc_core.training.job import Job
 from asc_core.training.loop import untrained
 from asc_core.training.objective import Teacher
 from pipeline.params import Params
-from pipeline.paths import FEATURES, made, model_path
+from pipeline.paths import FEATURES, curve_path, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Fit, Training, save
@@ -19,7 +19,7 @@ from pipeline.runtime.training import Fit, Training, save
 def train_student(params: Params, journal: Journal, seed: int) -> None:
     """Train the student of a seed, from scratch or from the teacher's weights."""
     store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
-    with Training(journal) as fit:
+    with Training(journal, curve_path(seed, "student")) as fit:
         network = trained(params, store, seed, teacher, fit)
     save(network, params.student.network, store, model_path(seed, "student"), journal)
 

@@ -6,7 +6,7 @@ from asc_core.features.store import FeatureStore
 from asc_core.training.job import Job
 from asc_core.training.loop import untrained
 from pipeline.params import Params
-from pipeline.paths import FEATURES, made, model_path
+from pipeline.paths import FEATURES, curve_path, made, model_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Fit, Training, save
@@ -15,7 +15,7 @@ from pipeline.runtime.training import Fit, Training, save
 def train_teacher(params: Params, journal: Journal, seed: int) -> None:
     """Train the teacher of a seed."""
     store = FeatureStore(made(FEATURES))
-    with Training(journal) as fit:
+    with Training(journal, curve_path(seed, "teacher")) as fit:
         network = trained(params, store, seed, fit)
     save(network, params.teacher.network, store, model_path(seed, "teacher"), journal)
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.configure import parameters
 from pipeline.page import details, results
+from pipeline.page.curves import curves
 from pipeline.page.made import nearest_profile
 from pipeline.page.parts import Section, Table
 from pipeline.page.render import page
@@ -23,7 +24,7 @@ def metrics(accuracy: float) -> dict:
     value = {"mean": accuracy, "std": 1.25, "n": 2}
     whole = dict.fromkeys(("accuracy", "accuracy_micro", "log_loss", "accuracy_seen", "accuracy_unseen"), value)
     sizes = {"parameters": 90, "nonzero_parameters": 60, "counted_bytes": 77, "weight_bits": 8, "macs": 1000,
-             "macs_torchinfo": 1100, "file_bytes": 99}  # fmt: skip
+             "macs_torchinfo": 1100, "file_bytes": 99, "parameter_bytes": 95, "parameter_bytes_torch": 94}  # fmt: skip
     return (
         whole
         | {"accuracy_by_device": dict.fromkeys(DEVICES, value), "size": sizes}
@@ -46,13 +47,15 @@ def run() -> Run:
         validation={"unseen_devices": DEVICES[2:], "clips": {"train": 12, "test": 6}, "scenes": counts,
                     "devices": {"train": {"a": 12}, "test": {"a": 6}}, "data_docs": "x", "expectations": [row]},
         predictions=pd.concat([clips, pd.DataFrame(probabilities, columns=SCENES)], axis=1),
+        curves=pd.DataFrame({"network": "teacher", "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2],
+                             "loss": [2.0, 1.0, 4.0, 1.5], "validation_accuracy": [50.0, 60.25, 40.0, None]}),
         checks=[{"name": "accuracy", "value": 72.25, "sense": "at least", "limit": 60.0, "passed": True}],
     )  # fmt: skip
 
 
 def sections(run: Run) -> list[Section]:
-    makers = [results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, details.size,
-              details.corpus]  # fmt: skip
+    makers = [results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, curves,
+              details.size, details.corpus]  # fmt: skip
     return [section for make in makers if (section := make(run))]
 
 
@@ -89,6 +92,23 @@ def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy(r
     told = details.reliability(run).parts[0].told
     # Bins of 0.6, 0.7, 0.8 and 0.9: one wrong answer of 60 %, right ones of 70, 80 and 90 %.
     assert "expected calibration error is 30.0 points" in told and "75.0 % in the mean" in told
+
+
+def test_the_curves_of_all_seeds_are_drawn_and_told(run):
+    loss, accuracy = curves(run).parts
+    assert [list(row) for row in loss.table.rows] == [
+        ["0", "2", "2.000", "1.000", "1.000", "2.000"], ["1", "2", "4.000", "1.500", "1.500", "4.000"],
+    ]  # fmt: skip
+    assert "from 3.000 after the first epoch to 1.250 after the last, number 2" in loss.told
+    points = accuracy.spec["data"]["values"]
+    assert [(each["seed"], each["epoch"]) for each in points] == [("seed 0", 1), ("seed 0", 2), ("seed 1", 1)]
+
+
+def test_the_rules_of_every_year_are_told(run):
+    rows = cells(details.size(run), "rules of each year")
+    assert rows["2021: counted bytes"][:2] == ["77", "128,000"] and rows["2022: weight bits"][:2] == ["8", "8"]
+    assert rows["2023 to 2025: parameter bytes"][:2] == ["95", "128,000"]
+    assert rows["2023 to 2025: macs"][:2] == ["1,100", "30,000,000"]
 
 
 def test_a_missed_check_is_told_first(run):
