@@ -36,6 +36,7 @@ def export(
     calibrate: Annotated[
         Path | None, typer.Option(help="With --int8: a folder of sound like that to predict.", metavar="FOLDER")
     ] = None,
+    device: Annotated[str | None, typer.Option(help="The network of this device, not the general one.")] = None,
 ) -> None:
     """Write a package as a graph that says of itself what the package does, as C for a device, or as both."""
     from asc_core.compression import package
@@ -46,7 +47,9 @@ def export(
         raise UserError("name a file to write, or with --c a folder")
     if out is not None and out.suffix not in FILES:
         raise UserError(f"{out}: the name of a graph ends in {' or '.join(FILES)}")
-    network, description = package.read(model)
+    network, description = package.read(model, device)
+    if device not in (None, description.get("tuned_to")):
+        raise UserError(f"{model}: has no network for the device {device}; `asc info` lists those that it has one for")
     clips = None if calibrate is None else _clips(calibrate, description)
     if out is not None:
         graph = _graph(model, network, description, FILES[out.suffix], clips)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +12,11 @@ from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.deploy.predictor import FILES, Engine, load
 from asc_core.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import nn
+
 LIMITS = {"KB = 1024": LIMIT, "KB = 1000": DECIMAL_LIMIT}  # two readings of the challenge's 128 KB
-ACCOUNT = ("account", "totals", "limits")  # what of a description is shown as a table of its own
+ACCOUNT = ("account", "totals", "limits", "devices")  # what of a description is shown as a table of its own
 
 
 def info(
@@ -34,7 +37,8 @@ def info(
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """A model file as JSON: `file`, `file_bytes`, its description, and of a package the size account.
+    """A model file as JSON: `file`, `file_bytes`, its description, and of a package the size account; `devices` are
+    those that it has a network of their own for, each with what that one takes.
 
     Raises:
         UserError: the file is missing, foreign or damaged.
@@ -47,7 +51,8 @@ def describe(path: Path) -> dict[str, Any]:
         if FILES[path.suffix] is Engine.litert:
             facts["device"] = _on_device(path)
         return _with_file(path, facts)
-    network, description = package.read(path)
+    _, description = package.read(path)
+    network, devices = package.read_devices(path)
     totals = size.totals(network)
     used = totals["counted_bytes"]
     limits = {
@@ -55,7 +60,24 @@ def describe(path: Path) -> dict[str, Any]:
         for reading, limit in LIMITS.items()
     }
     account = size.as_json(size.account(network))
-    return _with_file(path, {**description, "account": account, "totals": totals, "limits": limits})
+    facts = {**description, "account": account, "totals": totals, "limits": limits}
+    if devices:
+        facts["devices"] = {device: _of_device(network, tuned) for device, tuned in devices.items()}
+    return _with_file(path, facts)
+
+
+def _of_device(general: "nn.Module", tuned: "nn.Module") -> dict[str, int]:
+    """How many tensors of a device's network are its own, and what the whole network takes: bytes, and by the rules."""
+    import torch
+
+    from asc_core.compression import size
+
+    own = sum(
+        not torch.equal(one, other)
+        for one, other in zip(general.state_dict().values(), tuned.state_dict().values(), strict=True)
+    )
+    counted = size.totals(tuned)["counted_bytes"]
+    return {"own_tensors": own, "counted_bytes": counted, "parameter_bytes": size.storage(tuned)["parameter_bytes"]}
 
 
 def _on_device(path: Path) -> dict[str, int]:
@@ -87,6 +109,11 @@ def show(description: dict[str, Any]) -> None:
     sums = [totals["parameters"], totals["nonzero_parameters"], "", totals["counted_bytes"]]
     add_row(tensors, "total", *(_text(value) for value in sums))
     print_table(tensors)
+    if "devices" in description:
+        devices = table("network of the device", "tensors of its own", "non-zero bytes", "bytes with zeros")
+        for device, row in description["devices"].items():
+            add_row(devices, device, *(_text(value) for value in row.values()))
+        print_table(devices)
     for reading, limit in description["limits"].items():
         verdict = "met" if limit["met"] else "exceeded"
         print(f"limit of 128 KB, {reading}: {limit['bytes']:,} bytes, {limit['used_percent']:.1f}% used, {verdict}")

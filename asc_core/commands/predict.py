@@ -18,6 +18,7 @@ from asc_core.cores import usable_cores
 from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.errors import UserError
 from asc_core.progress import track
+from asc_core.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,9 @@ def predict(
     top: Annotated[int, typer.Option(help="How many labels for each file.", min=1)] = 1,
     format: Annotated[Format, typer.Option(help="A table, or CSV or JSON lines for programs.")] = Format.table,
     engine: Annotated[Engine, typer.Option(help="auto: what a file is for; ONNX Runtime, if installed.")] = Engine.auto,
+    device: Annotated[
+        str | None, typer.Option(help="What recorded the files: its own network answers, if there is one.")
+    ] = None,
 ) -> None:
     """The scene of each sound file, with its probability.
 
@@ -53,7 +57,9 @@ def predict(
     import torch
 
     torch.set_num_threads(1)  # each core hears files of its own, which beats sharing the milliseconds that one takes
-    predictor = Predictor(model, engine)
+    predictor = Predictor(model, engine, device=device)
+    if predictor.device != device:
+        print(printable(f"{model}: has no network for the device {device}; the general one answers"), file=sys.stderr)
     found = list(sound_files(paths))
     if not found:
         raise UserError(f"{paths[0]}: no sound file in it")

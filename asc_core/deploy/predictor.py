@@ -37,16 +37,20 @@ class Predictor:
         engine: `auto` is the one that an exported file is for; for a package ONNX Runtime where it is installed, else
             torch. LiteRT is faster once it runs, but exporting to it takes seconds, to ONNX a fraction of one.
         threads: of ONNX Runtime or LiteRT (several pay for large networks only); torch keeps to its own setting.
+        device: what recorded the sounds, where that is known. A package may have a network that was tuned to it; where
+            it has none, its general network hears them. What is used is the attribute `device`, None for the general.
 
     Raises:
-        UserError: the file is missing, foreign or damaged, or the engine is not there or cannot compute it.
+        UserError: the file is missing, foreign or damaged, or an exported one of another device, or the engine is not
+            there or cannot compute it.
     """
 
-    def __init__(self, path: Path, engine: Engine = Engine.auto, threads: int = 1) -> None:
+    def __init__(self, path: Path, engine: Engine = Engine.auto, threads: int = 1, device: str | None = None) -> None:
         from asc_core.features.frontend import Frontend
 
         self.path = path
-        self._logits, description = load(path, engine, threads)
+        self._logits, description = load(path, engine, threads, device)
+        self.device: str | None = description.get("tuned_to")
         try:
             self.labels: list[str] = description["labels"]
             self.frontend = Frontend(description)
@@ -90,17 +94,21 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return odds / odds.sum()
 
 
-def load(path: Path, engine: Engine, threads: int) -> tuple[Logits, dict[str, Any]]:
-    """The function that a model file is, and its description.
+def load(path: Path, engine: Engine, threads: int, device: str | None = None) -> tuple[Logits, dict[str, Any]]:
+    """The function that a model file is, and its description; for `device`, as `package.read` has it.
 
     Raises:
-        UserError: the file is missing, foreign or damaged, or the engine is not there or cannot compute it.
+        UserError: the file is missing, foreign or damaged, or an exported one of another device, or the engine is not
+            there or cannot compute it.
     """
     if path.suffix in FILES:
-        return _load_exported(path, engine, threads)
+        logits, description = _load_exported(path, engine, threads)
+        if device not in (None, description.get("tuned_to")):
+            raise UserError(f"{path}: it is not of the device {device}; export that one's from the package")
+        return logits, description
     from asc_core.compression import package
 
-    network, description = package.read(path)
+    network, description = package.read(path, device)
     if engine is Engine.torch:
         return _in_torch(network), description
     try:

@@ -1,5 +1,6 @@
 """Packages that were made to harm: each is refused in one line, or gives an answer, in little time and memory."""
 
+import copy
 import hashlib
 import json
 import lzma
@@ -36,7 +37,10 @@ def folder(tmp_path):
     for number, config in enumerate(NETWORKS):
         network = deployed(config, 3, torch.randn(4, 1, 64, 64))
         more = {"features": FEATURES, "evaluation": {"accuracy": 50.0, "accuracy_by_device": {"a": 40.0, "b": 60.0}}}
-        package.write(tmp_path / f"{number}.asc", network, config, ["bus", "park", "tram"], **more)
+        tuned = copy.deepcopy(network)
+        tuned.state_dict()[next(name for name in tuned.state_dict() if name.endswith(".shift"))].fill_(0.5)
+        devices = {"a": network, "b": tuned}
+        package.write(tmp_path / f"{number}.asc", network, config, ["bus", "park", "tram"], devices=devices, **more)
     return tmp_path
 
 
@@ -88,7 +92,7 @@ def exchanged(rng: random.Random, parts: dict[str, np.ndarray], name: str) -> di
 def use_package(path: Path) -> None:
     """What `asc info` and `asc predict` do with it."""
     describe(path)
-    predictor = Predictor(path, Engine.torch)
+    predictor = Predictor(path, Engine.torch, device="b")
     samples = np.random.default_rng(0).normal(0, 0.1, predictor.frontend.config.sample_rate).astype(np.float32)
     try:
         answer = predictor.probabilities(predictor.frontend(samples))
