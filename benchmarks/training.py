@@ -65,7 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = parameters("tau2020")
     training = replace(settings.training, batch_size=arguments.batch_size or settings.training.batch_size)
-    train, stage = arguments.steps * training.batch_size, settings.teacher
+    train, stage = arguments.steps * training.batch_size, settings.teachers["asc"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     with tempfile.TemporaryDirectory() as folder:

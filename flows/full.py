@@ -12,7 +12,7 @@ from flows.engine import remote as elsewhere
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
 from flows.engine.options import Parallel, Threads
-from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, SEED_STAGES, TRAINING_STAGES, StageFailed
+from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, TRAINING_STAGES, StageFailed, trainings
 from flows.servers.prefect import reachable
 from pipeline import params
 
@@ -49,11 +49,11 @@ def asc(
     with Execution(force, limits) as execution:
         changes = [f"seeds={seeds}"] if seeds is not None else []
         settings = execution.configure(profile, [*(overrides or []), *changes])
-        execution.plan(parallel, len(settings.seeds), threads)
+        execution.plan(parallel, len(settings.seeds) * len(settings.teachers), threads)
         failed = None
         try:
             prepare(execution, settings)
-            execution.collect(trainings(execution, settings.seeds, remote))
+            execution.collect(train_seeds(execution, settings, remote))
             execution.run(*FINAL_STAGES)
         except StageFailed as error:
             failed = error
@@ -71,26 +71,30 @@ def prepare(execution: Execution, settings: params.Params) -> None:
     execution.run(*others)
 
 
-def trainings(execution: Execution, seeds: list[int], remote: bool) -> list[PrefectFuture]:
+def train_seeds(execution: Execution, settings: params.Params, remote: bool) -> list[PrefectFuture]:
     """The stages of all seeds, submitted; those that workers train elsewhere when these are done with them."""
-    away = elsewhere.stale(seeds) if remote else []
+    names = list(settings.teachers)
+    away = elsewhere.stale(settings.seeds, names) if remote else []
     order = elsewhere.order(execution.name, execution.threads, execution.limits) if away else None
-    futures = [future for seed in seeds if seed not in away for future in train(execution, seed)]
+    futures = [future for seed in settings.seeds if seed not in away for future in train(execution, seed, names)]
     if order:
         elsewhere.hand_over(
-            away, order, execution.log.info, lambda seed: futures.extend(train(execution, seed, pull=True))
+            away, order, execution.log.info, lambda seed: futures.extend(train(execution, seed, names, pull=True))
         )
     return futures
 
 
-def train(execution: Execution, seed: int, *, pull: bool = False) -> list[PrefectFuture]:
-    """The stages of a seed, each after the one before; with `pull`, networks come from the DVC remote if it has them.
+def train(execution: Execution, seed: int, names: list[str], *, pull: bool = False) -> list[PrefectFuture]:
+    """The stages of a seed: its teachers side by side, then each after the one before.
 
-    Metrics are in git and not in the remote, so the evaluation is always made here.
+    With `pull`, networks come from the DVC remote if it has them. Metrics are in git and not in the remote, so the
+    evaluation is always made here.
     """
-    futures: list[PrefectFuture] = []
-    for name in SEED_STAGES:
-        futures.append(execution.submit(f"{name}@{seed}", futures[-1:], pull=pull and name in TRAINING_STAGES))
+    teachers, others = trainings(seed, names)
+    futures = [execution.submit(target, pull=pull) for target in teachers]
+    for target in others:
+        futures.append(execution.submit(target, list(futures), pull=pull))
+    futures.append(execution.submit(f"evaluate@{seed}", list(futures)))
     return futures
 
 

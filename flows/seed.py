@@ -7,8 +7,9 @@ from pydantic import Field
 
 from flows.engine import remote, report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
-from flows.engine.stages import SEED_STAGES, TRAINING_STAGES
+from flows.engine.stages import trainings
 from flows.full import prepare
+from pipeline import params
 
 
 @flow(name="asc", task_runner=RUNNER)
@@ -21,7 +22,7 @@ def asc_seed(
     limits: dict[str, float] | None = None,
     order: remote.Order | None = None,
 ) -> None:
-    """The networks of one seed, from teacher to quantised.
+    """The networks of one seed, from teachers to quantised.
 
     With an order, features come from the DVC remote and each stage's result goes there as soon as it is made; what
     another worker has put there is not trained again. Without one, the corpus and the evaluation are part of it.
@@ -51,8 +52,8 @@ def asc_seed(
         elif execution.alone:
             remote.accept(order)
         execution.plan(1, 1, threads)
-        for name in TRAINING_STAGES if order else SEED_STAGES:
-            target = f"{name}@{seed}"
+        teachers, others = trainings(seed, params.load().teachers)
+        for target in [*teachers, *others, *([] if order else [f"evaluate@{seed}"])]:
             execution.collect([execution.submit(target, pull=order is not None)])
             if order:
                 remote.push(target)

@@ -16,6 +16,7 @@ from pipeline import dialect
 from pipeline.params import PARAMS, Params, Section, check, nearest, read_yaml
 
 PROFILES = Path(__file__).with_name("conf")
+NAMED = ("teachers",)  # sections whose keys are names that a profile chooses
 BASE = "base"  # every key with its comment and a value; a profile says what differs
 
 
@@ -79,13 +80,20 @@ def _commented(path: Path) -> CommentedMap:
     return dialect.read_commented(path)
 
 
-def _merge(values: CommentedMap, profile: CommentedMap, name: str) -> None:
-    """Put what a profile says over the base, key by key: values, and comments where it has its own."""
+def _merge(values: CommentedMap, profile: CommentedMap, name: str, named: bool = False) -> None:
+    """Put what a profile says over the base, key by key: values, and comments where it has its own.
+
+    Where the keys are names, those of the profile are all that there are; one that the base has too says the rest.
+    """
+    for key in [*values] if named else []:
+        if key not in profile:
+            del values[key]
     for key, value in profile.items():
-        if key not in values and not values.fa.flow_style():  # a value in one line may have keys that it had not
+        # A value in one line may have keys that it had not.
+        if key not in values and not named and not values.fa.flow_style():
             raise UserError(f"{name}: {key}: unknown key, {nearest(key, values)}")
         if is_part(value, values.get(key)):
-            _merge(values[key], value, name)
+            _merge(values[key], value, name, key in NAMED)
         else:
             values[key] = value
             if isinstance(value, CommentedMap | CommentedSeq):
@@ -167,7 +175,7 @@ def main(
         str, typer.Argument(help="quick, folder, tau2020, tau2022, dcase2025, ...: a file in pipeline/conf.")
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="key=value, the key with dots: teacher.network.tau=2")
+        list[str] | None, typer.Argument(help="key=value, the key with dots: teachers.asc.network.tau=2")
     ] = None,
 ) -> None:
     """Write params.yaml from a profile and overrides; `dvc repro` then does the rest."""

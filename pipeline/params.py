@@ -1,13 +1,14 @@
 """params.yaml, typed and strict: read once, in one place, and any key that is unknown or ill-typed is named."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from asc_core import UserError
@@ -106,6 +107,8 @@ class Data(Section):
 
 class TeacherStage(Section):
     network: NetworkConfig
+    seed: Annotated[int, Field(ge=SEED.least, le=SEED.most)] = 0  # beside that of the run, where it is not 0
+    augment: AugmentConfig | None = None  # null: as all trainings have it
     spec_augment: bool
     schedule: Schedule
 
@@ -113,7 +116,7 @@ class TeacherStage(Section):
 class StudentStage(Section):
     network: NetworkConfig
     start: Literal["scratch", "teacher"]
-    distil: bool
+    distillation: DistillationConfig | None  # null: it learns from the labels alone
     spec_augment: bool
     schedule: Schedule
 
@@ -135,11 +138,11 @@ class Prune(Section):
 
 
 class PruneStage(Prune):
-    distil: bool
+    distillation: DistillationConfig | None
 
 
 class QuantizeStage(Section):
-    distil: bool
+    distillation: DistillationConfig | None
     schedule: Schedule
 
 
@@ -174,8 +177,7 @@ class Params(Section):
     features: FeatureConfig
     training: TrainingConfig
     augment: AugmentConfig
-    distillation: DistillationConfig
-    teacher: TeacherStage
+    teachers: Annotated[dict[str, TeacherStage], Field(min_length=1, max_length=100)]
     student: StudentStage
     prune: PruneStage
     quantize: QuantizeStage
@@ -187,11 +189,24 @@ class Params(Section):
     def _consistent(self) -> "Params":
         if len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"{shown(self.seeds)} names a seed twice", "seeds")
-        if self.student.start == "teacher" and self.student.network != self.teacher.network:
-            raise ConfigError("teacher needs student.network to be the same as teacher.network", "student.start")
+        first, *others = self.teachers.values()
+        if self.student.start == "teacher" and (others or self.student.network != first.network):
+            raise ConfigError("teacher needs one teacher, whose network is that of the student", "student.start")
         if self.report.audio and self.data.source not in ("synthetic", "folder"):
             raise ConfigError(f"the corpus {self.data.source} is not licensed to be passed on", "report.audio")
         return self
+
+    @field_validator("teachers")
+    @classmethod
+    def _told_apart(cls, teachers: dict[str, TeacherStage]) -> dict[str, TeacherStage]:
+        seen: dict[str, str] = {}
+        for name, teacher in teachers.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):  # it is part of names of stages and of files
+                raise ConfigError(f"{shown(name)} is no name of a teacher: letters, digits and _, at most 40")
+            if twin := seen.get(repr(teacher)):
+                raise ConfigError(f"{name} would be the same network as {twin}; another seed makes another one", name)
+            seen[repr(teacher)] = name
+        return teachers
 
 
 def check(model: type[Checked], values: object, origin: Path | str) -> Checked:

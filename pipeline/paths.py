@@ -1,6 +1,7 @@
 """Where the stages leave what they make: the contracts between them."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from asc_core import UserError
@@ -41,8 +42,22 @@ def corpus_root() -> Path:
     return root if root.exists() else workspace() / root
 
 
+def teacher_path(seed: int, name: str) -> Path:
+    """The teacher of that name of a seed."""
+    return Path("models") / str(seed) / "teachers" / f"{name}.safetensors"
+
+
+def teacher_paths(seed: int, names: Iterable[str]) -> list[Path]:
+    """The teachers of a seed, as they are all there.
+
+    Raises:
+        UserError: one has not been made.
+    """
+    return [made(teacher_path(seed, name)) for name in names]
+
+
 def model_path(seed: int, name: str) -> Path:
-    """The network `name` (teacher, student, pruned) of a seed."""
+    """The network `name` (student, pruned) of a seed."""
     return Path("models") / str(seed) / f"{name}.safetensors"
 
 
@@ -52,7 +67,7 @@ def package_path(seed: int) -> Path:
 
 
 def curve_path(seed: int, name: str) -> Path:
-    """The learning curve of the training that made the network `name` of a seed."""
+    """The learning curve of the training that made the network `name` (teacher_NAME, student, ...) of a seed."""
     return CURVES / str(seed) / f"{name}.csv"
 
 

@@ -33,7 +33,7 @@ def account(network: nn.Module) -> list[TensorSize]:
     """
     counted: dict[str, Tensor] = dict(network.named_parameters())
     for prefix, module in network.named_modules():
-        if prefix.partition(".")[0] != "input" and not isinstance(module, _BatchNorm):
+        if "input" not in prefix.split(".") and not isinstance(module, _BatchNorm):
             counted.update(
                 {f"{prefix}.{name}".lstrip("."): tensor for name, tensor in module.named_buffers(recurse=False)}
             )

@@ -7,7 +7,7 @@ compares parameters, data and code by their hashes, so what was made of others i
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,7 +26,7 @@ from pydantic import BaseModel, Field
 
 from asc_core import UserError
 from asc_core.files import replacing
-from flows.engine.stages import TRAINING_STAGES, StageFailed, run_command
+from flows.engine.stages import StageFailed, run_command, seed_of, trainings
 from pipeline.params import PARAMS
 from pipeline.paths import FEATURES
 from pipeline.runtime.journal import git, write_text
@@ -72,12 +72,12 @@ def commit() -> str:
     return git("rev-parse", "HEAD")
 
 
-def stale(seeds: Sequence[int]) -> list[int]:
+def stale(seeds: Sequence[int], teachers: Iterable[str]) -> list[int]:
     """The seeds of which DVC would train something."""
-    targets = [f"{name}@{seed}" for seed in seeds for name in TRAINING_STAGES]
+    targets = [target for seed in seeds for part in trainings(seed, teachers) for target in part]
     lines = run_dvc("remote", "status", "--json", *targets, log=lambda line: None)
-    changed = {stage.split("@")[-1] for stage in json.loads(next(line for line in lines if line.startswith("{")))}
-    return [seed for seed in seeds if str(seed) in changed]
+    changed = {seed_of(stage) for stage in json.loads(next(line for line in lines if line.startswith("{")))}
+    return [seed for seed in seeds if seed in changed]
 
 
 def order(execution: str, threads: int, limits: dict[str, float]) -> Order:

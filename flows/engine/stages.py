@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,19 @@ from pipeline.runtime.processes import alive
 
 CORPUS_STAGES = ("download", "validate", "extract_features")
 TRAINING_STAGES = ("train_teacher", "train_student", "prune", "quantize")
-SEED_STAGES = (*TRAINING_STAGES, "evaluate")
 FINAL_STAGES = ("summarise", "gate")
+
+
+def trainings(seed: int, teachers: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The trainings of a seed as DVC names them: the teachers, and the others, each after all before it."""
+    first, *others = TRAINING_STAGES
+    return [f"{first}@{seed}-{name}" for name in teachers], [f"{name}@{seed}" for name in others]
+
+
+def seed_of(target: str) -> int:
+    """The seed in such a name."""
+    return int(target.partition("@")[2].partition("-")[0])
+
 
 # Minutes after which a stage hangs and is not merely slow; the published experiment takes days on a few cores.
 LIMITS: dict[str, float] = {

@@ -186,7 +186,7 @@ def meta_of(
     management = {
         "pruning": settings.prune.ratio > 0,
         "weight quantization": True,
-        "knowledge distillation": any(stage.distil for stage in stages),
+        "knowledge distillation": any(stage.distillation for stage in stages),
     }
     name = description["network"]["name"]
     own = {key: getattr(told, key) for key in Submission.model_fields}

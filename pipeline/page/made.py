@@ -79,7 +79,7 @@ def _stages(seeds: list[int]) -> Iterator[list[str]]:
         if found and found[1] >= newest.get(found[0], (0, {}))[0]:
             newest[found[0]] = found[1:]
     for name, (_, figures) in sorted(newest.items(), key=lambda each: each[1][0]):
-        seed = name.partition("@")[2]
+        seed = name.partition("@")[2].partition("-")[0]
         if not seed or (seed.isdecimal() and int(seed) in seeds):
             yield [name, *(f"{figures[key]:.1f}" if key in figures else "" for key in FIGURES)]
 

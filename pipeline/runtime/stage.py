@@ -46,7 +46,7 @@ def run(work: Callable[..., Any], experiment: str | None = None, *, trains: bool
     try:
         settings = params.load()
         arguments = arguments or _named(os.environ.get("DVC_STAGE", ""), options)
-        name = "@".join([name, *(str(value) for value in arguments.values())])
+        name = "@".join([name, *(["-".join(map(str, arguments.values()))] if arguments else [])])
         if trains and (processes := sharing.wanted()) > 1:
             raise SystemExit(sharing.share(processes))
         described = settings.model_dump(mode="json")

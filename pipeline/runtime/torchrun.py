@@ -3,7 +3,7 @@
 It is an environment variable and no parameter, as it changes results by no more than rounding and dropout
 (`asc_core.training.distributed`), and what one machine trained on four GPUs is not stale on another. The stage starts
 itself again through `torchrun`, which can also be used directly:
-`torchrun --standalone --nproc-per-node 4 -m pipeline.stages.train_teacher --seed 0`.
+`torchrun --standalone --nproc-per-node 4 -m pipeline.stages.prune --seed 0`.
 """
 
 import os

@@ -31,10 +31,11 @@ class Training:
 
     Args:
         curve: where to leave the learning curve, of a stage that has one training.
+        name: what progress lines say behind the stage, unless that is the seed of the job.
     """
 
-    def __init__(self, journal: Journal, curve: Path | None = None) -> None:
-        self.journal, self.curve = journal, curve
+    def __init__(self, journal: Journal, curve: Path | None = None, name: str = "") -> None:
+        self.journal, self.curve, self.name = journal, curve, name
 
     def __enter__(self) -> Fit:
         return self.fit
@@ -62,7 +63,7 @@ class Training:
             self.journal.send()
 
         try:
-            loop.fit(network, store, job, label=f"{stage}@{job.seed}", saved=saved, on_epoch=on_epoch)
+            loop.fit(network, store, job, label=f"{stage}@{self.name or job.seed}", saved=saved, on_epoch=on_epoch)
         except loop.Diverged as error:
             raise UserError(f"{error}; lower the learning_rate of this stage") from None
         if self.curve and curve and distributed.rank() == 0:

@@ -1,4 +1,4 @@
-"""Stage evaluate: teacher, student, pruned and quantised network of a seed on the test split, by device and scene."""
+"""Stage evaluate: teachers, student, pruned and quantised network of a seed on the test split, by device and scene."""
 
 import pandas as pd
 from torch import nn
@@ -10,18 +10,21 @@ from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
+from asc_core.models.ensemble import together
 from pipeline.params import Params
-from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, made, model_path, package_path
+from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, made, model_path, package_path, teacher_path
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 
 
 def evaluate(params: Params, journal: Journal, seed: int) -> None:
-    """Measure the four networks of a seed."""
+    """Measure the networks of a seed; with several teachers, their mean and each of them."""
     store = FeatureStore(made(FEATURES))
-    networks: dict[str, nn.Module] = {
-        name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("teacher", "student", "pruned")
-    }
+    teachers = {name: checkpoint.load(made(teacher_path(seed, name)))[0] for name in params.teachers}
+    networks: dict[str, nn.Module] = {"teacher": together([*teachers.values()])}
+    if len(teachers) > 1:
+        networks |= {f"teacher {name}": network for name, network in teachers.items()}
+    networks |= {name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("student", "pruned")}
     # The package itself is evaluated: what is measured is what ships.
     networks["quantized"] = package.read(made(package_path(seed)))[0]
     results, tables = {}, []

@@ -5,12 +5,12 @@ from torch import nn
 
 from asc_core.compression.prune import conv_weights
 from asc_core.features.store import FeatureStore
-from asc_core.models import checkpoint
+from asc_core.models import checkpoint, ensemble
 from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
-from pipeline.paths import FEATURES, curve_path, made, model_path
+from pipeline.paths import FEATURES, curve_path, made, model_path, teacher_paths
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Fit, Training, save
@@ -18,7 +18,7 @@ from pipeline.runtime.training import Fit, Training, save
 
 def prune(params: Params, journal: Journal, seed: int) -> None:
     """Prune the student of a seed and tune what is left."""
-    store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
+    store, teacher = FeatureStore(made(FEATURES)), ensemble.load(teacher_paths(seed, params.teachers))
     network, _ = checkpoint.load(model_path(seed, "student"))
     with Training(journal, curve_path(seed, "pruned")) as fit:
         tune_pruned(network, params, store, seed, teacher, fit)
@@ -32,7 +32,7 @@ def tune_pruned(
 ) -> None:
     """Prune the student and tune what is left, in place."""
     stage, augment = params.prune, params.augment.masked(params.student.spec_augment)
-    source = Teacher(teacher, params.distillation) if stage.distil else None
+    source = Teacher(teacher, stage.distillation) if stage.distillation else None
     fit("prune", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity(stage.config)))
 
 

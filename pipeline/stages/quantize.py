@@ -7,12 +7,12 @@ from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
 from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
-from asc_core.models import checkpoint
+from asc_core.models import checkpoint, ensemble
 from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 from pipeline.params import Params
-from pipeline.paths import FEATURES, curve_path, made, model_path, package_path
+from pipeline.paths import FEATURES, curve_path, made, model_path, package_path, teacher_paths
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Fit, Training
@@ -20,7 +20,7 @@ from pipeline.runtime.training import Fit, Training
 
 def quantize(params: Params, journal: Journal, seed: int) -> None:
     """Tune the pruned network of a seed with 8-bit weights, fold its normalisations and package it."""
-    store, (teacher, _) = FeatureStore(made(FEATURES)), checkpoint.load(model_path(seed, "teacher"))
+    store, teacher = FeatureStore(made(FEATURES)), ensemble.load(teacher_paths(seed, params.teachers))
     network, _ = checkpoint.load(model_path(seed, "pruned"))
     with Training(journal, curve_path(seed, "quantized")) as fit:
         tune_quantized(network, params, store, seed, teacher, fit)
@@ -38,7 +38,7 @@ def tune_quantized(
 ) -> None:
     """Tune the pruned network with 8-bit weights and quantise it, in place."""
     stage, augment = params.quantize, params.augment.masked(params.student.spec_augment)
-    source = Teacher(teacher, params.distillation) if stage.distil else None
+    source = Teacher(teacher, stage.distillation) if stage.distillation else None
     quantization.start_quantized_training(network)
     fit("quantize", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity()))
     quantization.quantize(network)

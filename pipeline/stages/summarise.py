@@ -92,7 +92,7 @@ def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
     )
 
 
-def draw(summary: dict[str, Any], seeds: list[int], unseen: list[str], answers: pd.DataFrame) -> None:
+def draw(summary: dict[str, Any], params: Params, unseen: list[str], answers: pd.DataFrame) -> None:
     """The plots, and the tables from which others draw.
 
     Args:
@@ -100,8 +100,10 @@ def draw(summary: dict[str, Any], seeds: list[int], unseen: list[str], answers: 
     """
     plots.accuracy_by_device(summary, unseen, PLOTS / "accuracy_by_device.png")
     plots.confusion(answers, PLOTS / "confusion_quantized.png")
-    networks = ("teacher", "student", "pruned", "quantized")
-    files = {(network, seed): curve_path(seed, network) for network in networks for seed in seeds}
+    alone = len(params.teachers) == 1
+    networks = {"teacher" if alone else f"teacher {name}": f"teacher_{name}" for name in params.teachers}
+    networks |= {name: name for name in ("student", "pruned", "quantized")}
+    files = {(shown, seed): curve_path(seed, name) for shown, name in networks.items() for seed in params.seeds}
     views.write_table(views.curves(files), views.CURVES)
     views.write_table(views.devices(summary, "quantized", unseen), views.DEVICES)
     views.write_table(views.confusion(answers), views.CONFUSION)
@@ -123,7 +125,7 @@ def summarise(params: Params, journal: Journal) -> None:
     write_text(TABLE, markdown(summary, params.seeds, unseen))
     write_text(SIZE, size_table(read_json(SIZES / f"{largest}.json"), largest, sizes[largest]["file_bytes"]))
     write_json(HEADLINES, views.headlines(summary["quantized"], summary["teacher"]))
-    draw(summary, params.seeds, unseen, pd.concat(answers["quantized"].values()))
+    draw(summary, params, unseen, pd.concat(answers["quantized"].values()))
     # The mean takes the metric's own name, so that it stands above those of the seeds where runs are compared.
     journal.metrics({name.removesuffix(".mean"): value for name, value in flat(summary).items()}, summary=True)
     for path in (SUMMARY, HEADLINES, TABLE, SIZE, *sorted(PLOTS.glob("*.png"))):

@@ -12,12 +12,12 @@ from torch import nn
 from asc_core import UserError
 from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
-from asc_core.models import checkpoint
+from asc_core.models import checkpoint, ensemble
 from asc_core.text import printable
 from asc_core.training import loop
 from asc_core.training.job import Job
 from pipeline.params import Params
-from pipeline.paths import FEATURES, made, model_path
+from pipeline.paths import FEATURES, made, model_path, teacher_paths
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.training import Fit, state_path
 from pipeline.stages import prune, quantize, train_student, train_teacher
@@ -36,10 +36,10 @@ class EndedEarly(Exception):
 
 def judged(search: Search, settings: Params, store: FeatureStore, fit: Fit) -> nn.Module:
     """The network of the judged stage: trained, or tuned from what the stages before it left in the workspace."""
-    seed, left = search.space.seed, ("teacher", "student", "pruned")[: len(search.before)]
-    teacher = network = nn.Module()
+    seed, left = search.space.seed, ("student", "pruned")[: max(0, len(search.before) - 1)]
+    teacher = network = ensemble.load(teacher_paths(seed, settings.teachers)) if search.before else nn.Module()
     if left:
-        teacher, network = (checkpoint.load(model_path(seed, name))[0] for name in (left[0], left[-1]))
+        network, _ = checkpoint.load(model_path(seed, left[-1]))
     for stage in search.trained:
         if stage == "train_teacher":
             network = teacher = train_teacher.trained(settings, store, seed, fit)
@@ -60,9 +60,11 @@ def value(search: Search, settings: Params, store: FeatureStore, trial: "Trial",
         UserError: it cannot be trained with these parameters.
     """
     metric = search.space.metric
+    # Several teachers are judged by what they say together, which no curve of one of them foretells.
+    judged_stage = None if search.space.stage == "train_teacher" and len(settings.teachers) > 1 else search.space.stage
 
     def fit(stage: str, network: nn.Module, store: FeatureStore, job: Job) -> None:
-        last, epochs, saved = stage == search.space.stage, job.schedule.epochs, state_path(stage, network, store, job)
+        last, epochs, saved = stage == judged_stage, job.schedule.epochs, state_path(stage, network, store, job)
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
             journal.metrics(metrics if last else {stage: metrics}, step=epoch)

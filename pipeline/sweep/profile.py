@@ -7,7 +7,7 @@ from ruamel.yaml.comments import CommentedMap
 from asc_core import UserError
 from asc_core.files import replacing
 from pipeline import configure, dialect
-from pipeline.configure import in_one_line, is_part, plain
+from pipeline.configure import NAMED, in_one_line, is_part, plain
 from pipeline.params import Params, check
 from pipeline.sweep.space import Search
 
@@ -35,15 +35,23 @@ def write(search: Search, values: dict[str, Any], head: str) -> None:
             raise UserError(f"{path}: would not say what the best trial had; take its values from the report")
 
 
-def difference(base: dict[str, Any], values: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """What `values` say otherwise than `base`; where they leave a key out, what it then is, from `whole`."""
+def difference(
+    base: dict[str, Any], values: dict[str, Any], whole: dict[str, Any], named: bool = False
+) -> dict[str, Any]:
+    """What `values` say otherwise than `base`; where they leave a key out, what it then is, from `whole`.
+
+    Where the keys are names, those of `values` are all that there are.
+    """
     found: dict[str, Any] = {}
-    for key, value in {**{key: whole[key] for key in base if key not in values}, **values}.items():
+    left_out = {} if named else {key: whole[key] for key in base if key not in values}
+    for key, value in {**left_out, **values}.items():
         if is_part(value, base.get(key)):
-            if inner := difference(base[key], value, whole[key]):
+            if (inner := difference(base[key], value, whole[key], key in NAMED)) or named:
                 found[key] = inner
         elif key not in base or plain(base[key]) != value:
             found[key] = value
+    if named and not any(found.values()) and found.keys() == base.keys():
+        return {}
     return {key: found[key] for key in sorted(found, key=[*base, *values].index)}
 
 

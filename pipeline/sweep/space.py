@@ -206,8 +206,8 @@ def _extremes(tried: Interval | list[Any]) -> list[Any]:
 
 def _sections(judged: str) -> dict[str, set[str]]:
     """Which sections of params.yaml each stage up to the judged one depends on, as dvc.yaml says."""
-    stages = dialect.read(Path("dvc.yaml"))["stages"]
-    return {stage: set(stages[stage]["params"]) for stage in STAGES[: STAGES.index(judged) + 1]}
+    stages, wanted = dialect.read(Path("dvc.yaml"))["stages"], STAGES[: STAGES.index(judged) + 1]
+    return {stage: {key.partition(".")[0] for key in stages[stage]["params"]} for stage in wanted}
 
 
 def _check_key(told: str, section: str, sections: dict[str, set[str]], values: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def test_a_good_run_returns_0_and_leaves_its_result(served):
     text = artifact(served, "summary")
     assert text.startswith("# Gate: passed")
     assert (served.folder / "reports/summary.md").read_text().strip() in text
-    assert "| train_teacher@0 | unchanged | " in text
+    assert "| train_teacher@0-asc | unchanged | " in text
     assert "experiment asc (`make ui`)" in text
 
 
@@ -163,15 +163,15 @@ def test_without_a_server_the_flow_runs_as_well(finished, tmp_path):
 
 def test_a_stage_that_takes_too_long_is_ended_with_its_children(finished, tmp_path, monkeypatch):
     workspace = finished.copy(tmp_path / "project")
-    workspace.configure("teacher.schedule={epochs: 5000, learning_rate: 0.02}")
+    workspace.configure("teachers.asc.schedule={epochs: 5000, learning_rate: 0.02}")
     monkeypatch.chdir(workspace.folder)
     for name, value in workspace.environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StageFailed, match="ended after its limit of 12 s"):
-        run_stage("train_teacher@0", lambda line: None, timeout=12)
+        run_stage("train_teacher@0-asc", lambda line: None, timeout=12)
     assert not processes_in(workspace)
     workspace.configure()
-    assert run_stage("train_teacher@0", lambda line: None).status in ("restored", "unchanged")
+    assert run_stage("train_teacher@0-asc", lambda line: None).status in ("restored", "unchanged")
 
 
 def test_no_password_of_an_address_is_logged_or_told():

@@ -82,11 +82,11 @@ def test_a_training_reports_the_validation_split_after_every_epoch(outcome, corp
     extract(corpus, outcome[1], config, tmp_path / "features", tmp_path / "work", workers=1)
     store = FeatureStore(tmp_path / "features")
     assert "s1" in store.unseen and len(store.rows("validation")) == outcome[0]["clips"]["validation"]
-    stage = params.teacher.model_copy(
-        update={"network": replace(params.teacher.network, tau=1.0), "schedule": Schedule(2, 0.05)}
+    stage = params.teachers["asc"].model_copy(
+        update={"network": replace(params.teachers["asc"].network, tau=1.0), "schedule": Schedule(2, 0.05)}
     )
     fit = partial(loop.fit, on_epoch=lambda epoch, metrics: epochs.append(metrics))
-    trained(params.model_copy(update={"teacher": stage}), store, 0, lambda name, *job: fit(*job, label=name))
+    trained(params.model_copy(update={"teachers": {"asc": stage}}), store, 0, lambda name, *job: fit(*job, label=name))
     assert len(epochs) == 2
     for metrics in epochs:
         for name in ("validation_accuracy", "validation_accuracy_seen", "validation_accuracy_unseen"):

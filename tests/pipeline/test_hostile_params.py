@@ -40,14 +40,14 @@ def write(project: Workspace, path: str, section: str | None, **changes: object)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_shell_runs_what_stands_as_a_seed(project, name):
     write(project, "params.yaml", None, seeds=[name])
-    told = repro(project, f"train_teacher@{name}")
+    told = repro(project, f"train_teacher@{name}-asc")
     assert "train_teacher: error: params.yaml: seeds.0: Input should be a valid integer, got " in told
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
 def test_nor_does_fish(project):
     write(project, "params.yaml", None, seeds=[NAMES[3]])
-    repro(project, f"train_teacher@{NAMES[3]}", shell=shutil.which("fish"))
+    repro(project, f"train_teacher@{NAMES[3]}-asc", shell=shutil.which("fish"))
 
 
 @pytest.mark.parametrize("name", NAMES[:1])

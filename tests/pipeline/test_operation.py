@@ -27,9 +27,9 @@ from flows.servers import prefect as server
 from flows.servers.process import free_address, is_up
 from pipeline.runtime.journal import JOURNALS
 
-LONG = "teacher.schedule={epochs: 5000, learning_rate: 0.02}"
+LONG = "teachers.asc.schedule={epochs: 5000, learning_rate: 0.02}"
 AUTHOR = "-c user.name=t -c user.email=t@example.org"
-SHORT = "teacher.schedule={epochs: 6, learning_rate: 0.02}"
+SHORT = "teachers.asc.schedule={epochs: 6, learning_rate: 0.02}"
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:
@@ -130,7 +130,7 @@ def test_a_stage_does_not_outlive_a_killed_dvc(workspace):
     before = states(workspace)
     with FileLock(journals / "sync.lock"):  # its sender of reports waits for longer than the stage may
         # A shell that stays between DVC and the stage as long as the stage runs, as Debian's does.
-        training = start(workspace, "dvc", "repro", "--single-item", "train_teacher@0", SHELL="/bin/sh")
+        training = start(workspace, "dvc", "repro", "--single-item", "train_teacher@0-asc", SHELL="/bin/sh")
         until(in_training(workspace, before), 120, "training")
         until(lambda: any("pipeline.release.sync" in command for command in working(workspace)), 30, "a sender")
         training.kill()
@@ -308,7 +308,7 @@ def test_a_training_goes_on_after_a_cancelled_run_a_killed_worker_and_a_killed_s
     site.start_worker(workspace)
     unheard = train("after a killed worker", SHORT)
     site.kill("server")
-    until(lambda: (workspace.folder / "models/0/teacher.safetensors").exists(), 300, "a teacher without a server")
+    until(lambda: (workspace.folder / "models/0/teachers/asc.safetensors").exists(), 300, "a teacher without a server")
     site.start_server()
     until(lambda: site.state(unheard) == "Completed", 300, "a run whose server was away")
     until_left(workspace, 60, "its end")

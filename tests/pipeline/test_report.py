@@ -18,7 +18,7 @@ def test_a_finished_run_has_its_report(finished):
     summary = read_json(finished.folder / "reports/summary.json")
     assert "Passed: all" in html and cell(summary["quantized"]["accuracy"]) in html
     assert html.count("<audio") == html.count("Spectrogram of") == 8
-    assert "train_teacher@0" in html and "<td>CPython" in html
+    assert "train_teacher@0-asc" in html and "<td>CPython" in html
     marks = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
     assert 'src="' in marks and not re.search(r'(src|href)="(?!data:|#)', marks)
     assert len(html) < 5_000_000

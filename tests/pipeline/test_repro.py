@@ -98,9 +98,9 @@ def test_earlier_parameters_are_restored_and_not_computed_again(workspace):
 
 
 def test_training_again_gives_the_same_weights(workspace):
-    weights = (workspace.folder / "models/0/teacher.safetensors").read_bytes()
-    assert workspace.ran("--force", "--single-item", "train_teacher@0") == ["train_teacher@0"]
-    assert (workspace.folder / "models/0/teacher.safetensors").read_bytes() == weights
+    weights = (workspace.folder / "models/0/teachers/asc.safetensors").read_bytes()
+    assert workspace.ran("--force", "--single-item", "train_teacher@0-asc") == ["train_teacher@0-asc"]
+    assert (workspace.folder / "models/0/teachers/asc.safetensors").read_bytes() == weights
 
 
 def test_a_model_over_its_budget_fails_the_run_and_leaves_the_reports(workspace):
@@ -134,12 +134,12 @@ def test_each_gate_can_fail(limit, missed, workspace):
 
 def test_a_killed_training_goes_on_where_it_was(finished, tmp_path):
     workspace = finished.copy(tmp_path / "project")
-    workspace.configure("teacher.schedule={epochs: 40, learning_rate: 0.02}")
+    workspace.configure("teachers.asc.schedule={epochs: 40, learning_rate: 0.02}")
     import signal
     import subprocess
 
     training = subprocess.Popen(
-        ["python", "-m", "pipeline.stages.train_teacher", "--seed", "0"],
+        ["python", "-m", "pipeline.stages.train_teacher", "--seed", "0", "--teacher", "asc"],
         cwd=workspace.folder,
         env={**workspace.environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -151,12 +151,12 @@ def test_a_killed_training_goes_on_where_it_was(finished, tmp_path):
             training.send_signal(signal.SIGKILL)
             break
     training.wait()
-    done = workspace.run("python", "-m", "pipeline.stages.train_teacher", "--seed", "0")
+    done = workspace.run("python", "-m", "pipeline.stages.train_teacher", "--seed", "0", "--teacher", "asc")
     assert "continues after epoch" in done.stdout
     assert "epoch 40/40" in done.stdout
-    resumed = (workspace.folder / "models/0/teacher.safetensors").read_bytes()
-    workspace.run("python", "-m", "pipeline.stages.train_teacher", "--seed", "0")
-    assert (workspace.folder / "models/0/teacher.safetensors").read_bytes() == resumed
+    resumed = (workspace.folder / "models/0/teachers/asc.safetensors").read_bytes()
+    workspace.run("python", "-m", "pipeline.stages.train_teacher", "--seed", "0", "--teacher", "asc")
+    assert (workspace.folder / "models/0/teachers/asc.safetensors").read_bytes() == resumed
 
 
 def runs(workspace: Workspace) -> list:
@@ -195,7 +195,7 @@ def test_mlflow_holds_one_parent_and_a_child_for_every_stage(finished):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{finished.folder}/mlflow.db")
-    history = client.get_metric_history(children["train_teacher@0"].info.run_id, "loss")
+    history = client.get_metric_history(children["train_teacher@0-asc"].info.run_id, "loss")
     assert [point.step for point in history] == [1, 2]
     assert "summary.json" in {item.path for item in client.list_artifacts(parents[0].info.run_id)}
 
@@ -209,5 +209,5 @@ def test_a_journal_that_is_sent_again_doubles_nothing(workspace):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{workspace.folder}/mlflow.db")
-    teacher = next(run for run in runs(workspace) if run.info.run_name == "train_teacher@0")
+    teacher = next(run for run in runs(workspace) if run.info.run_name == "train_teacher@0-asc")
     assert len(client.get_metric_history(teacher.info.run_id, "loss")) == 2

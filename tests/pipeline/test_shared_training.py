@@ -5,7 +5,7 @@ import json
 import pytest
 from workspace import Workspace
 
-STAGE = ("-m", "pipeline.stages.train_teacher", "--seed", "0")
+STAGE = ("-m", "pipeline.stages.train_teacher", "--seed", "0", "--teacher", "asc")
 OF_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -31,19 +31,19 @@ def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SPY)
     spied = {"SPY": str(tmp_path / "written"), "PYTHONPATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
     # The unit tests compare numbers; here it is enough that dropout, drawn by each process, does little at this rate.
-    workspace.configure("teacher.schedule={epochs: 1, learning_rate: 0.0001}", "training.precision=float32")
-    checkpoint, losses = workspace.folder / "models/0/teacher.safetensors", []
+    workspace.configure("teachers.asc.schedule={epochs: 1, learning_rate: 0.0001}", "training.precision=float32")
+    checkpoint, losses = workspace.folder / "models/0/teachers/asc.safetensors", []
     for command, processes in ((STAGE, "1"), (STAGE, "2"), ((*OF_TORCHRUN, *STAGE), "1")):
         before = set(workspace.folder.glob(".state/tracking/*/*.jsonl"))
         checkpoint.unlink()
         done = workspace.run("python", *command, ASC_PROCESSES=processes, **spied)
-        assert done.stdout.count("train_teacher@0: epoch 1/1") == 1 and checkpoint.exists()
+        assert done.stdout.count("train_teacher@0-asc: epoch 1/1") == 1 and checkpoint.exists()
         (journal,) = set(workspace.folder.glob(".state/tracking/*/*.jsonl")) - before
         events = [json.loads(line) for line in journal.read_text().splitlines()]
         assert [event["event"] for event in events] == ["start", *2 * ["metrics"], "artifact", "metrics", "end"]
-        assert events[0]["name"] == "train_teacher@0" and events[-1]["status"] == "FINISHED"
+        assert events[0]["name"] == "train_teacher@0-asc" and events[-1]["status"] == "FINISHED"
         losses.append(events[2]["values"]["loss"])
-    assert (tmp_path / "written").read_text().split() == 3 * ["models/0/teacher.safetensors"]
+    assert (tmp_path / "written").read_text().split() == 3 * ["models/0/teachers/asc.safetensors"]
     assert losses[1] == losses[2] == pytest.approx(losses[0], abs=0.05) and losses[1] != losses[0]
 
 
@@ -51,12 +51,12 @@ def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
     ("key", "processes", "line"),
     [
         (
-            "teacher.schedule={epochs: 2, learning_rate: 1000, weight_decay: 1}",
+            "teachers.asc.schedule={epochs: 2, learning_rate: 1000, weight_decay: 1}",
             "2",
-            "train_teacher@0: error: the loss is not finite in epoch 1, at a learning rate of 1000; lower the "
+            "train_teacher@0-asc: error: the loss is not finite in epoch 1, at a learning rate of 1000; lower the "
             "learning_rate of this stage",
         ),
-        ("teacher.spec_augment=false", "two", "error: ASC_PROCESSES: 'two' is not a number of processes"),
+        ("teachers.asc.spec_augment=false", "two", "error: ASC_PROCESSES: 'two' is not a number of processes"),
     ],
 )
 def test_a_mistake_is_told_once(workspace, key, processes, line):

@@ -18,9 +18,13 @@ from optuna.trial import TrialState
 from workspace import ROOT, TINY, Workspace
 
 from asc_core import UserError
+from asc_core.features.store import FeatureStore
+from asc_core.models import checkpoint
 from flows.servers.prefect import prefect_server
 from flows.servers.process import free_address
 from pipeline import configure
+from pipeline.paths import teacher_path
+from pipeline.stages import train_teacher
 from pipeline.sweep import judge, outcome, study
 from pipeline.sweep.space import check_split, load
 from pipeline.sweep.study import Study
@@ -30,9 +34,9 @@ SPACE = {
     "stage": "train_teacher",
     "metric": "validation_accuracy_unseen",
     "trials": 6,
-    "space": {"teacher.schedule.learning_rate": [0.01, 0.02, 0.04], "teacher.network.tau": [0.5, 1]},
+    "space": {"teachers.asc.schedule.learning_rate": [0.01, 0.02, 0.04], "teachers.asc.network.tau": [0.5, 1]},
 }
-RATE = {"teacher.schedule.learning_rate": {"low": 0.01, "high": 0.1, "log": True}}
+RATE = {"teachers.asc.schedule.learning_rate": {"low": 0.01, "high": 0.1, "log": True}}
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def project(here, monkeypatch):
     """A project of which something is held back, without a corpus, and with profiles of its own."""
     shutil.copy(ROOT / "dvc.yaml", here)
     monkeypatch.setattr(configure, "PROFILES", shutil.copytree(configure.PROFILES, here / "conf"))
-    tiny = [*TINY, "teacher.schedule={epochs: 8, learning_rate: 0.02}"]
+    tiny = [*TINY, "teachers.asc.schedule={epochs: 8, learning_rate: 0.02}"]
     configure.configure("quick", [*tiny, "data.validation={locations: 0.3, devices: 1, seed: 0}"], here / "params.yaml")
     return here
 
@@ -85,7 +89,7 @@ def refused(folder, **changes) -> str:
         ({"trials": "many"}, "tiny.yaml: trials: Input should be a valid integer"),
         ({"space": {}}, "tiny.yaml: space: "),
         (
-            {"stage": "train_student", "seed": 9, "trials": 2, "space": {"student.distil": [True, False]}},
+            {"stage": "train_student", "seed": 9, "trials": 2, "space": {"student.distillation": [None, {}]}},
             "tiny.yaml: seed: 9 is none of the seeds of params.yaml, and the trials take the network of train_teacher",
         ),
     ],
@@ -97,28 +101,28 @@ def test_a_mistake_in_a_space_is_told_by_its_key(changes, told, project):
 @pytest.mark.parametrize(
     ("key", "tried", "told"),
     [
-        ("techer.network.tau", [1], "unknown key, the nearest is teacher"),
-        ("teacher.network.tua", [1], "teacher.network.tua: unknown key, the nearest is tau"),
-        ("teacher.netwrok.tau", [1], "teacher.netwrok.tau: unknown key, the nearest is network"),
+        ("techers.asc.network.tau", [1], "unknown key, the nearest is teachers"),
+        ("teachers.asc.network.tua", [1], "teachers.asc.network.tua: unknown key, the nearest is tau"),
+        ("teachers.asc.netwrok.tau", [1], "teachers.asc.netwrok.tau: unknown key, the nearest is network"),
         ("augment.freq_mixstyle.p", [0.5], "freq_mixstyle is no section"),
         ("data.share", [5], "the corpus and its features are the same for all trials"),
         ("features.n_mels", [32, 64], "the corpus and its features are the same for all trials"),
         ("seeds", [[0], [1]], "cannot be searched, train_teacher and what it builds on depend on augment, "),
         ("gates.accuracy", [50], "cannot be searched"),
         ("student.schedule.epochs", [1, 2], "cannot be searched"),
-        ("teacher.network.tau", [0.5, 99], "teacher.network.tau: needs a number from 0.1 to 32, got 99"),
-        ("teacher.network.tau", [1, 1], "names a value twice"),
-        ("teacher.network.tau", [], "or a list of choices, got []"),
-        ("teacher.network.tau", 1, "or a list of choices, got 1"),
-        ("teacher.network.tau", {"low": 1}, "high: missing key"),
-        ("teacher.network.tau", {"low": 2, "high": 1}, "low: 2 is not less than the 1 of high"),
-        ("teacher.network.tau", {"low": 0, "high": 1, "log": True}, "low: needs to be above 0 where log is true"),
-        ("teacher.network.tau", {"low": 1, "high": 2, "steps": 1}, "steps: unknown key, the nearest is step"),
-        ("teacher.network.tau", {"low": "a", "high": 2}, "low: needs a number, got 'a'"),
+        ("teachers.asc.network.tau", [0.5, 99], "teachers.asc.network.tau: needs a number from 0.1 to 32, got 99"),
+        ("teachers.asc.network.tau", [1, 1], "names a value twice"),
+        ("teachers.asc.network.tau", [], "or a list of choices, got []"),
+        ("teachers.asc.network.tau", 1, "or a list of choices, got 1"),
+        ("teachers.asc.network.tau", {"low": 1}, "high: missing key"),
+        ("teachers.asc.network.tau", {"low": 2, "high": 1}, "low: 2 is not less than the 1 of high"),
+        ("teachers.asc.network.tau", {"low": 0, "high": 1, "log": True}, "low: needs to be above 0 where log is true"),
+        ("teachers.asc.network.tau", {"low": 1, "high": 2, "steps": 1}, "steps: unknown key, the nearest is step"),
+        ("teachers.asc.network.tau", {"low": "a", "high": 2}, "low: needs a number, got 'a'"),
         (
-            "teacher.schedule.epochs",
+            "teachers.asc.schedule.epochs",
             {"low": 1.5, "high": 2.5},
-            "teacher.schedule.epochs: Input should be a valid integer",
+            "teachers.asc.schedule.epochs: Input should be a valid integer",
         ),
     ],
 )
@@ -190,7 +194,7 @@ def test_whoever_asked_last_gives_back_what_is_too_many(project, monkeypatch):
 def test_trials_of_something_else_are_not_gone_on_with(project):
     Study(search(project))
     Study(search(project, trials=5))
-    configure.configure(None, ["teacher.network.tau=2"])  # searched, and so of no weight
+    configure.configure(None, ["teachers.asc.network.tau=2"])  # searched, and so of no weight
     Study(search(project))
     configure.configure(None, ["training.batch_size=16"])
     with pytest.raises(UserError, match=r"of other parameters or features; .* or remove \.state/sweeps/tiny\.db"):
@@ -209,10 +213,10 @@ def test_a_store_that_cannot_be_used_is_told_in_one_line_without_its_password(pr
 
 def test_trials_learn_and_are_judged_without_the_test_split(stored):
     rates = {
-        "teacher.schedule.learning_rate": [0.02, 1000.0],
+        "teachers.asc.schedule.learning_rate": [0.02, 1000.0],
         "augment.freq_mixstyle": [None, {"alpha": 0.3, "p": 0.4}],
     }
-    found = search(stored, space=rates | {"teacher.network.width": [8]}, trials=4)
+    found = search(stored, space=rates | {"teachers.asc.network.width": [8]}, trials=4)
     trials = Study(found)
     while (number := trials.ask()) is not None:
         judge.run_trial(found, trials, number)
@@ -220,7 +224,7 @@ def test_trials_learn_and_are_judged_without_the_test_split(stored):
     outcome.publish(found)
     report = json.loads((stored / "reports/sweeps/tiny.json").read_text())
     best = report["best"]["params"]
-    assert best["teacher.schedule.learning_rate"] == 0.02 and report["ended_early"] == 2
+    assert best["teachers.asc.schedule.learning_rate"] == 0.02 and report["ended_early"] == 2
     assert "not finite" in report["trials"][-1]["reason"]
     assert not list(stored.glob(".state/training/*"))
     assert configure.parameters("tiny") == found.settings(best)
@@ -229,7 +233,7 @@ def test_trials_learn_and_are_judged_without_the_test_split(stored):
     assert head.startswith("# Profile tiny: the best of 4 trials") and all(len(line) < 121 for line in head.split("\n"))
     search(stored)  # the profile is its own, and may be written again
     starts = [json.loads(path.read_text().partition("\n")[0]) for path in stored.glob(".state/tracking/today/trial*")]
-    assert {start["own"]["teacher.schedule.learning_rate"] for start in starts} == {0.02, 1000.0}
+    assert {start["own"]["teachers.asc.schedule.learning_rate"] for start in starts} == {0.02, 1000.0}
 
 
 def test_a_trial_below_the_others_is_ended_early(stored):
@@ -239,7 +243,7 @@ def test_a_trial_below_the_others_is_ended_early(stored):
         trials.study.add_trial(
             optuna.create_trial(
                 value=0.0,
-                params={"teacher.schedule.learning_rate": rate},
+                params={"teachers.asc.schedule.learning_rate": rate},
                 distributions=trials.distributions,
                 intermediate_values=dict.fromkeys(range(1, 9), 0.0),
             )
@@ -248,6 +252,30 @@ def test_a_trial_below_the_others_is_ended_early(stored):
     assert trials.trials[6].state == TrialState.PRUNED
     assert trials.trials[6].user_attrs["reason"] == "ended after epoch 3 of 8"
     assert not list(stored.glob(".state/training/*"))
+
+
+def test_several_teachers_are_judged_by_what_they_say_together_and_the_profile_names_them(stored):
+    store = FeatureStore(stored / "data/features")
+    rest = "spec_augment: false, schedule: {epochs: 1, learning_rate: 0.01}"
+    asc, cp = f"asc: {{network: {{tau: 0.5}}, {rest}}}", f"cp: {{network: {{name: cp_resnet, width: 8}}, {rest}}}"
+    for teachers in ([asc, cp], [cp]):
+        configure.configure(None, [f"teachers={{{', '.join(teachers)}}}"])
+        found = search(stored, name=f"of{len(teachers)}", space={"teachers.cp.seed": [1, 2]}, trials=1)
+        trials = Study(found)
+        judge.run_trial(found, trials, trials.ask())
+        outcome.publish(found)
+        settings = configure.parameters(found.space.name)
+        assert list(settings.teachers) == [each[: each.index(":")] for each in teachers]
+        assert len(trials.trials[0].intermediate_values) == (len(teachers) == 1)
+    (stored / "models/0/teachers").mkdir(parents=True)
+    settings, jobs = configure.parameters("of2"), []
+    both = train_teacher.trained(settings, store, 0, lambda *_: None)
+    for name, network in zip(settings.teachers, both.networks, strict=True):
+        checkpoint.save(teacher_path(0, name), network, settings.teachers[name].network, store.scenes)
+    configure.configure("of2", [])
+    found = search(stored, stage="train_student", space={"student.distillation.weight": [0.5, 0.9]}, trials=1)
+    judge.judged(found, found.settings({}), store, lambda stage, network, store, job: jobs.append((stage, job)))
+    assert [stage for stage, _ in jobs] == ["train_student"] and len(jobs[0][1].teacher.network.networks) == 2
 
 
 def start(workspace: Workspace) -> subprocess.Popen[str]:
@@ -269,7 +297,7 @@ def test_a_sweep_that_is_killed_twice_ends_with_the_trials_that_were_wanted(tmp_
     workspace = Workspace.create(tmp_path / "project", [*TINY, more, held_back, "data.expect.counts=null"])
     file = workspace.folder / "sweeps/tiny.yaml"
     file.parent.mkdir()
-    file.write_text(json.dumps(SPACE | {"trials": 4, "space": RATE | {"teacher.schedule.epochs": [1]}}))
+    file.write_text(json.dumps(SPACE | {"trials": 4, "space": RATE | {"teachers.asc.schedule.epochs": [1]}}))
     url = f"{free_address()}/api"
     monkeypatch.setenv("PREFECT_HOME", workspace.environment["PREFECT_HOME"])
     workspace.environment["PREFECT_API_URL"] = url
@@ -294,7 +322,7 @@ def test_a_sweep_that_is_killed_twice_ends_with_the_trials_that_were_wanted(tmp_
     (sweep,) = client.search_runs(["1"], "tags.`mlflow.runName` = 'sweep-tiny'")
     assert sweep.info.status == "FINISHED" and sweep.data.metrics["trials"] == 4
     runs = client.search_runs(["1"], f"tags.`mlflow.parentRunId` = '{sweep.info.run_id}' and tags.outcome = 'complete'")
-    rates = {float(run.data.params["teacher.schedule.learning_rate"]) for run in runs}
+    rates = {float(run.data.params["teachers.asc.schedule.learning_rate"]) for run in runs}
     assert len(rates) == 4 and all("validation_accuracy_unseen" in run.data.metrics for run in runs)
     assert (
         "the best of 4 trials"

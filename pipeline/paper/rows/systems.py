@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from asc_core.config import shown
 from asc_core.errors import ConfigError
 from asc_core.models.config import NetworkConfig
-from asc_core.training.config import Schedule
+from asc_core.training.config import DistillationConfig, Schedule
 from pipeline.params import Prune, Section, Seeds, check, read_yaml
 
 SETTINGS = Path("pipeline/paper/paper.yaml")
@@ -38,6 +38,7 @@ class Paper(Section):
     schedule: Schedule
     prune: Prune
     quantize: Quantize
+    distillation: DistillationConfig
 
     @model_validator(mode="after")
     def _known(self) -> "Paper":

@@ -24,7 +24,7 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     paper, store, path = systems.load(), FeatureStore(made(FEATURES)), trained(systems.VANILLA, seed)
     journal.tags({"table": "compression", "row": variant})
     (network, _), (uncompressed, _) = checkpoint.load(path), checkpoint.load(path)
-    teacher = None if variant == "without_distillation" else Teacher(uncompressed, params.distillation)
+    teacher = None if variant == "without_distillation" else Teacher(uncompressed, paper.distillation)
     pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
     augment = params.augment.masked(systems.SYSTEMS[systems.VANILLA].masked(paper))
     with Training(journal) as fit:

@@ -16,7 +16,7 @@ from pipeline.reporting.tables import as_text, markdown_table
 from pipeline.runtime.journal import Journal, write_text
 from pipeline.runtime.stage import run
 
-OURS = ("features", "training", "augment", "distillation", "teacher", "student", "prune", "quantize")  # of params.yaml
+OURS = ("features", "training", "augment", "teachers", "student", "prune", "quantize")  # of params.yaml
 
 
 def settings_of(params: Params, peers: Peers) -> dict[str, Any]:
