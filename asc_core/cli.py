@@ -25,7 +25,8 @@ from asc_core.text import printable
 
 GROUP = "asc.commands"
 OWN = {
-    name: f"asc_core.commands.{name}:{name}" for name in ("predict", "info", "export", "networks", "compare", "corpus")
+    name: f"asc_core.commands.{name}:{name}"
+    for name in ("predict", "info", "export", "cost", "networks", "compare", "corpus")
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from asc_core.commands.sounds import sound_files
+from asc_core.deploy.forms import in_integers
 from asc_core.deploy.predictor import FILES, RUNNERS, Engine, exported, softmax
 from asc_core.errors import UserError
 from asc_core.files import replacing
@@ -86,12 +87,7 @@ def _check(engine: Engine) -> Callable[[bytes], Any]:
 
 def _int8(model: Path, engine: Engine, graph: bytes, clips: list[np.ndarray]) -> bytes:
     """The int8 graph, after telling how it compares with the float32 one on the clips that it was calibrated with."""
-    if engine is Engine.litert:
-        from asc_core.deploy.tflite.int8 import to_int8 as in_integers
-    else:
-        from asc_core.deploy.onnx import to_int8 as in_integers
-
-    quantized = in_integers(graph, clips)
+    quantized = in_integers(engine)(graph, clips)
     float32, integers = (RUNNERS[engine](model, each, 1) for each in (graph, quantized))
     slower, agree, furthest = [], 0, 0.0
     for clip in clips:

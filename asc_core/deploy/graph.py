@@ -116,13 +116,22 @@ def _tensors(graph: "GraphProto") -> Iterator["TensorProto"]:
 
 def _check_sizes(model: "ModelProto", features: Shape, logits: Shape) -> None:
     """Hold a graph to taking features and returning logits of such shapes, and whatever is between to bounds."""
-    import onnx
-
     given = {tensor.name for tensor in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in given]
     for values, name, shape in ((inputs, "features", features), (model.graph.output, "logits", logits)):
         if [value.name for value in values] != [name] or not _fits(values[0], shape):
             raise ValueError(f"it has not just {name} of shape {shape}, which its description asks for")
+    inferred, shapes = with_shapes(model, features)
+    entries = {name: math.prod(shape) for name, shape in shapes.items()}
+    operations = sum(_operations(node, shapes, entries) for node in inferred.node)
+    if shapes.get("logits") != logits or operations > OPERATIONS:
+        raise ValueError(f"it does not compute {name} in up to {OPERATIONS:,} operations")
+
+
+def with_shapes(model: "ModelProto", features: Shape) -> tuple["GraphProto", dict[str, Shape]]:
+    """A graph for features of this shape, and the shapes of its tensors, as far as they follow from it."""
+    import onnx
+
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     del fixed.graph.value_info[:]  # what it says of these is not believed
@@ -136,10 +145,7 @@ def _check_sizes(model: "ModelProto", features: Shape, logits: Shape) -> None:
         dimensions = value.type.tensor_type.shape.dim
         if all(dimension.HasField("dim_value") for dimension in dimensions) and value.name not in shapes:
             shapes[value.name] = tuple(dimension.dim_value for dimension in dimensions)
-    entries = {name: math.prod(shape) for name, shape in shapes.items()}
-    operations = sum(_operations(node, shapes, entries) for node in inferred.node)
-    if shapes.get("logits") != logits or operations > OPERATIONS:
-        raise ValueError(f"it does not compute {name} in up to {OPERATIONS:,} operations")
+    return inferred, shapes
 
 
 def _fits(value: "ValueInfoProto", shape: Shape) -> bool:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from networks import deployed
@@ -14,6 +15,9 @@ from torch import nn
 from asc_core.commands.export import export
 from asc_core.commands.info import describe
 from asc_core.compression import package
+from asc_core.deploy import memory
+from asc_core.deploy.graph import with_shapes
+from asc_core.deploy.onnx import to_onnx
 from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.errors import UserError
 from asc_core.features.config import FeatureConfig
@@ -87,6 +91,10 @@ def test_a_float_file_computes_what_torch_does_and_is_read_again(config, clips, 
     assert len(set(correct.argmax(axis=1))) > 1  # the network tells clips apart
     np.testing.assert_allclose(run(tmp_path, content, clips), correct, atol=1e-3)
     assert reading.check(content) == description(config)
+    estimated = memory.estimate(
+        *with_shapes(onnx.load_from_string(to_onnx(network, description(config))), clips[:1].shape)
+    )
+    assert estimated["float32"] == pytest.approx(cost.arena(reading.graph_of(content)), rel=0.1)
     assert reading.macs(reading.graph_of(content)) == macs(network, clips.shape[1:]) or config.norm == "fixed_pcen"
 
 
@@ -117,12 +125,16 @@ def test_the_file_is_mostly_weights_and_not_words(floats):
     assert len(floats) < 2 * weights
 
 
-def test_the_memory_that_is_estimated_is_that_of_the_interpreter_for_microcontrollers(floats, integers, clips):
+def test_the_memory_that_is_estimated_is_that_of_the_interpreter_for_microcontrollers(floats, integers, network):
     pytest.importorskip("tflite_micro", reason="the interpreter is in the extra edge: pip install -e '.[edge]'")
     from asc_core.deploy.tflite import micro
 
-    for content in (floats, integers):
-        assert cost.arena(reading.graph_of(content)) == pytest.approx(micro.arena(content), rel=0.1)
+    graph = onnx.load_from_string(to_onnx(network, description(RESNORM)))
+    estimated = memory.estimate(*with_shapes(graph, (1, 1, 64, FeatureConfig().frames(FEATURES["seconds"]))))
+    for kind, content in {"float32": floats, "int8": integers}.items():
+        told = micro.arena(content)
+        assert cost.arena(reading.graph_of(content)) == pytest.approx(told, rel=0.1)
+        assert estimated[kind] == pytest.approx(told, rel=0.1)
 
 
 def test_microcontrollers_tell_the_scenes_that_the_reference_kernels_of_litert_do(integers, clips):
