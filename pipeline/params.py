@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from asc_core import UserError
-from asc_core.compression.config import PruningConfig
+from asc_core.compression.config import TEMPERATURES, PruningConfig
 from asc_core.config import SEED, shown
 from asc_core.corpus.config import FetchConfig, Lists, SyntheticConfig, ValidationSplit
 from asc_core.errors import ConfigError, reason
@@ -141,9 +141,17 @@ class PruneStage(Prune):
     distillation: DistillationConfig | None
 
 
+def _temperature(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "fit" and not (number and value in TEMPERATURES):
+        raise ValueError(f"needs a number {TEMPERATURES}, or fit")
+    return value
+
+
 class QuantizeStage(Section):
     distillation: DistillationConfig | None
     schedule: Schedule
+    temperature: Annotated[Any, AfterValidator(_temperature)]  # a number; "fit": the best on the validation split
 
 
 class Gates(Section):
@@ -192,6 +200,8 @@ class Params(Section):
         first, *others = self.teachers.values()
         if self.student.start == "teacher" and (others or self.student.network != first.network):
             raise ConfigError("teacher needs one teacher, whose network is that of the student", "student.start")
+        if self.quantize.temperature == "fit" and self.data.validation is None:
+            raise ConfigError("fit needs a validation split, and data.validation is null", "quantize.temperature")
         if self.report.audio and self.data.source not in ("synthetic", "folder"):
             raise ConfigError(f"the corpus {self.data.source} is not licensed to be passed on", "report.audio")
         return self

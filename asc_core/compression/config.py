@@ -5,6 +5,8 @@ from typing import Annotated
 
 from asc_core.config import Config, Range
 
+TEMPERATURES = Range(0.05, 20)  # what logits may be divided by; beyond it, something else is wrong
+
 
 @dataclass(frozen=True)
 class PruningConfig(Config):

@@ -100,7 +100,7 @@ def model_card(facts: Facts) -> str:
             "",
             "## Limits",
             "",
-            f"{CAVEATS[facts.source]} Its probabilities were not calibrated. "
+            f"{CAVEATS[facts.source]} {_calibration(description)} "
             "Devices and scenes differ in accuracy as the tables show; the mean hides it. Not for surveillance, safety "
             "or decisions about people.",
             "",
@@ -129,6 +129,12 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
         ["method", f"{published}pruned, quantised and distilled as in "
                    "https://arxiv.org/abs/2111.06531 and https://arxiv.org/abs/2206.13909"],
     ])  # fmt: skip
+
+
+def _calibration(description: dict[str, Any]) -> str:
+    if found := description.get("temperature"):
+        return f"Its logits are over a temperature of {found:g}, which is part of its last layer."
+    return "Its probabilities were not calibrated."
 
 
 def _corpus(facts: Facts) -> str:

@@ -26,13 +26,15 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
         networks |= {f"teacher {name}": network for name, network in teachers.items()}
     networks |= {name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("student", "pruned")}
     # The package itself is evaluated: what is measured is what ships.
-    networks["quantized"] = package.read(made(package_path(seed)))[0]
+    networks["quantized"], description = package.read(made(package_path(seed)))
     results, tables = {}, []
     for name, network in networks.items():
         logits, results[name] = measure(network, store)
         tables.append(prediction_table(store, store.rows("test"), logits, name))
         print(f"evaluate@{seed}: {name}: {results[name]['accuracy']:.1f} %, log loss {results[name]['log_loss']:.3f}")
     results["quantized"]["size"]["file_bytes"] = package_path(seed).stat().st_size
+    if "temperature" in description:
+        results["quantized"]["temperature"] = description["temperature"]
     journal.metrics(results)
     with replacing(PREDICTIONS / f"{seed}.parquet") as temporary:
         pd.concat(tables).to_parquet(temporary, index=False)

@@ -1,10 +1,13 @@
 """Stage quantize: 8-bit convolution weights, half precision for the rest, and the file that ships."""
 
+import copy
+
 from torch import nn
 
-from asc_core.compression import package
+from asc_core.compression import package, temperature
 from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
+from asc_core.errors import UserError
 from asc_core.evaluation.metrics import score
 from asc_core.features.store import FeatureStore
 from asc_core.models import checkpoint, ensemble
@@ -23,25 +26,47 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
     store, teacher = FeatureStore(made(FEATURES)), ensemble.load(teacher_paths(seed, params.teachers))
     network, _ = checkpoint.load(model_path(seed, "pruned"))
     with Training(journal, curve_path(seed, "quantized")) as fit:
-        tune_quantized(network, params, store, seed, teacher, fit)
+        divided_by = tune_quantized(network, params, store, seed, teacher, fit)
     path, size, (_, evaluation) = package_path(seed), totals(network), score(network, store)
     package.write(
         path, network, params.student.network, store.scenes,
         features=store.description, size=size, evaluation={"clips": len(store.rows("test")), **evaluation},
+        **temperature.described(divided_by),
     )  # fmt: skip
-    journal.metrics({"size": {**size, "file_bytes": path.stat().st_size}})
+    journal.metrics({"size": {**size, "file_bytes": path.stat().st_size}, "temperature": divided_by})
     journal.artifact(path)
 
 
 def tune_quantized(
     network: nn.Module, params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit
-) -> None:
-    """Tune the pruned network with 8-bit weights and quantise it, in place."""
+) -> float:
+    """Tune the pruned network with 8-bit weights and quantise it, in place; the temperature that it has then."""
     stage, augment = params.quantize, params.augment.masked(params.student.spec_augment)
     source = Teacher(teacher, stage.distillation) if stage.distillation else None
     quantization.start_quantized_training(network)
     fit("quantize", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity()))
+    divided_by = stage.temperature if stage.temperature != "fit" else fitted_temperature(network, store)
+    if divided_by != 1:
+        temperature.fold(network, divided_by, store.batch(store.rows("train")[:8]).float())
     quantization.quantize(network)
+    return float(divided_by)
+
+
+def fitted_temperature(network: nn.Module, store: FeatureStore) -> float:
+    """The temperature that suits a network once it is quantised, by the validation split.
+
+    Raises:
+        UserError: nothing is held back.
+    """
+    rows = store.rows("validation")
+    if not len(rows):
+        raise UserError("quantize.temperature: fit needs a validation split; data.validation holds nothing back")
+    shipped = copy.deepcopy(network)
+    quantization.quantize(shipped)
+    logits, metrics = score(shipped, store, "validation")
+    found = temperature.fitted(logits, store.labels[rows])
+    print(f"temperature {found:g}, fitted on the validation split, whose log loss was {metrics['log_loss']:.3f}")
+    return found
 
 
 if __name__ == "__main__":

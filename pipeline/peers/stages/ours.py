@@ -5,7 +5,7 @@ import copy
 import pandas as pd
 from torch import nn
 
-from asc_core.compression import package
+from asc_core.compression import package, temperature
 from asc_core.evaluation.measure import measure
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
@@ -30,8 +30,9 @@ def ours(params: Params, journal: Journal, seed: int, fold: str) -> None:
         student = train_student.trained(params, store, seed, teacher, fit)
         network = copy.deepcopy(student)
         tune_pruned(network, params, store, seed, teacher, fit)
-        tune_quantized(network, params, store, seed, teacher, fit)
-    package.write(path, network, params.student.network, store.scenes, features=store.description)
+        divided_by = tune_quantized(network, params, store, seed, teacher, fit)
+    more = temperature.described(divided_by)
+    package.write(path, network, params.student.network, store.scenes, features=store.description, **more)
     networks: dict[str, nn.Module] = {"student": student, "quantized": package.read(path)[0]}
     results, tables = {}, []
     for name, each in networks.items():
