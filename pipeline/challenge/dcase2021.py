@@ -1,6 +1,6 @@
 """The submission package of the challenge (DCASE 2021 Task 1A).
 
-    asc submit ABOUT.yaml [--seed N ...]            (or python -m pipeline.challenge.dcase2021)
+    asc submit 2021 ABOUT.yaml [--seed N ...]       (or python -m pipeline.challenge.dcase2021)
 
 ABOUT.yaml says what no program knows:
 
@@ -122,13 +122,13 @@ def probabilities(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parts = []
     with torch.inference_mode():
-        for batch in _batches(names, store, root, features):
+        for batch in batches(names, store, root, features):
             each = [network.to(device)(batch.to(device)).cpu().double().softmax(dim=1) for network in networks]
             parts.append(torch.stack(each).mean(dim=0))
     return torch.cat(parts).numpy()
 
 
-def _batches(names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]) -> Iterator[Tensor]:
+def batches(names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]) -> Iterator[Tensor]:
     """Features (batch, 1, mel, frame) of the clips in order: from the store where it has them, else from the audio."""
     config = FeatureConfig(**features["config"])
     length = round(features["seconds"] * config.sample_rate)
