@@ -1,5 +1,6 @@
 """The optimisers that a training may have, and what each of them remembers of every parameter."""
 
+import inspect
 from collections.abc import Iterable
 
 import torch
@@ -14,6 +15,19 @@ STEP = "step"  # how many steps a parameter has made: a number, where all else h
 SQUARES = "exp_avg_sq"
 
 
+def _uncompiled(kind: type[Optimizer]) -> type[Optimizer]:
+    """An optimiser without what tells torch's compiler to leave it alone.
+
+    Its first call would import the compiler, which takes as long as torch itself, and nothing here is compiled.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+_SGD, _ADAMW = _uncompiled(SGD), _uncompiled(AdamW)
+
+
 def optimizer(parameters: Iterable[nn.Parameter], schedule: Schedule, training: TrainingConfig) -> Optimizer:
     """The optimiser of a training; its learning rate is set at every step.
 
@@ -22,9 +36,9 @@ def optimizer(parameters: Iterable[nn.Parameter], schedule: Schedule, training: 
     """
     decay = training.weight_decay if schedule.weight_decay is None else schedule.weight_decay
     if schedule.optimizer == "adamw":
-        return AdamW(parameters, lr=0.0, weight_decay=decay)
+        return _ADAMW(parameters, lr=0.0, weight_decay=decay)
     if schedule.optimizer == "sgd":
-        return SGD(parameters, lr=0.0, momentum=training.momentum, weight_decay=decay)
+        return _SGD(parameters, lr=0.0, momentum=training.momentum, weight_decay=decay)
     raise ConfigError(f"needs one of sgd, adamw, got {shown(schedule.optimizer)}", "optimizer")
 
 

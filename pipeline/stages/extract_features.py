@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from asc_core.cores import usable_cores
 from asc_core.features.config import FeatureConfig
 from asc_core.features.extraction import extract
 from asc_core.features.store import FeatureStore
@@ -25,7 +24,7 @@ def extracted(
     root: Path, table: pd.DataFrame, config: FeatureConfig, folder: Path, work: Path, journal: Journal
 ) -> None:
     """Write the feature store of the clips in `table`, of the corpus at `root`, to `folder`, by way of `work`."""
-    extract(root, table, config, folder, work, usable_cores())
+    extract(root, table, config, folder, work)
     store = FeatureStore(folder)
     clips, bands, frames = store.array.shape
     seconds = store.description["seconds"]

@@ -61,8 +61,6 @@ def peers(folds, tmp_path_factory) -> Workspace:
     corpora = ", ".join(f"{fold}: {path}" for fold, path in folds.items())
     changes = [f"peers.corpora={{{corpora}}}", "peers.seeds=[0]", f"peers.systems=[{', '.join(SYSTEMS)}]"]
     configure(None, [*changes, "peers.epochs=0.01"], folder / settings.SETTINGS, settings.PeersFile)
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})  # for one process that extracts: more take longer to start than to extract
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         configured, journal = params.load(), SilentJournal()
@@ -72,7 +70,6 @@ def peers(folds, tmp_path_factory) -> Workspace:
                 train(configured, journal, system, 0, fold)
             ours(configured, journal, 0, fold)
         tables(configured, journal)
-    os.sched_setaffinity(0, cores)
     return workspace
 
 

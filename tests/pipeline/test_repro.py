@@ -6,7 +6,13 @@ import os
 import pytest
 from workspace import Workspace
 
+from asc_core import UserError
 from asc_core.compression import package
+from asc_core.files import read_json
+from pipeline import params
+from pipeline.paths import SEEDS, SUMMARY
+from pipeline.runtime.journal import SilentJournal
+from pipeline.stages.gate import checks, gate
 
 SEEDED = ["train_teacher", "train_student", "prune", "quantize", "evaluate"]
 
@@ -121,15 +127,21 @@ def test_a_model_over_its_budget_fails_the_run_and_leaves_the_reports(workspace)
     assert "missed by 5 bytes" in parents[0].data.tags["mlflow.note.content"]
 
 
-@pytest.mark.parametrize(
-    ("limit", "missed"),
-    [("accuracy=100", "accuracy"), ("accuracy_drop=-100", "accuracy_drop"), ("file_bytes=10", "file")],
-)
-def test_each_gate_can_fail(limit, missed, workspace):
-    workspace.configure(f"gates.{limit}")
-    done = workspace.run("python", "-m", "pipeline.stages.gate", check=False)
-    assert done.returncode == 1
-    assert f"gate: error: {missed}" in done.stdout
+def test_each_gate_can_fail(workspace, monkeypatch):
+    monkeypatch.chdir(workspace.folder)
+    low, high = dict.fromkeys(["counted_bytes", "file_bytes"], 10), {"accuracy": 100, "worst_device": 100}
+    missed = {**low, **high, "accuracy_drop": -100, "seed_accuracy": 100}
+    settings, measured = params.load(), (read_json(SUMMARY), {0: read_json(SEEDS / "0.json")["quantized"]})
+    for name, limit in missed.items():
+        rows = checks(*measured, settings.gates.model_copy(update={name: limit}))
+        told = "accuracy of seed 0" if name == "seed_accuracy" else name
+        assert [row["name"] for row in rows if not row["passed"]] == [told]
+    gates = settings.gates.model_copy(update=missed)
+    with pytest.raises(UserError) as error:
+        gate(settings.model_copy(update={"gates": gates}), SilentJournal())
+    assert [each.split(" is ")[0] for each in str(error.value).split("; ")] == [
+        *("counted_bytes", "file_bytes", "accuracy", "accuracy_drop", "worst_device", "accuracy of seed 0")
+    ]
 
 
 def test_a_killed_training_goes_on_where_it_was(finished, tmp_path):

@@ -1,6 +1,7 @@
 """AdamW and averages of the weights, beside and after a step of SGD."""
 
 import copy
+import sys
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,14 @@ def test_a_schedule_may_have_a_weight_decay_of_its_own(store, name, own, decay):
     schedule = Schedule(1, 0.01, optimizer=name, weight_decay=own)
     job = replace(JOB, schedule=schedule, training=TrainingConfig(16, weight_decay=0.5))
     assert State.begin(fresh(store), store, job).optimizer.param_groups[0]["weight_decay"] == decay
+
+
+@pytest.mark.parametrize("job", [JOB, ADAMW], ids=["sgd", "adamw"])
+def test_no_training_waits_for_the_compiler_of_torch(store, job, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # its import is an error
+    trained(store, replace(job, schedule=replace(job.schedule, epochs=1, warmup_epochs=0)))
+    step = State.begin(fresh(store), store, job).optimizer
+    step.load_state_dict(step.state_dict())
 
 
 def test_an_optimiser_that_there_is_not_is_named(store):

@@ -170,8 +170,8 @@ def features_of(path):
 
 
 def test_the_store_holds_the_features_of_every_clip_whatever_the_number_of_workers(rendered, clips, tmp_path):
-    for workers in (1, 2):
-        extract(rendered, clips, SMALL, tmp_path / f"store{workers}", tmp_path / "work", workers)
+    for name, workers in (("store1", None), ("store2", 2)):
+        extract(rendered, clips, SMALL, tmp_path / name, tmp_path / "work", workers)
     store, other = FeatureStore(tmp_path / "store1"), FeatureStore(tmp_path / "store2")
     assert store.array.dtype == np.float16 and store.array.shape == (len(clips), 32, SMALL.frames(0.5))
     torch.set_num_threads(1)
