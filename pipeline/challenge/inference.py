@@ -24,8 +24,8 @@ def networks_of(path: Path) -> tuple[nn.Module, dict[str, nn.Module], dict[str, 
     Raises:
         UserError: the file is missing, foreign or damaged.
     """
-    network, description = package.read(path)
-    return network, {}, description
+    network, devices = package.read_devices(path)
+    return network, devices, package.read(path)[1]
 
 
 class Model(nn.Module):
