@@ -154,6 +154,14 @@ class QuantizeStage(Section):
     temperature: Annotated[Any, AfterValidator(_temperature)]  # a number; "fit": the best on the validation split
 
 
+class ExportGate(Section):
+    """How near the exported file of the shipped network must be to it, on the test split; null switches a check off."""
+
+    file: Literal["onnx", "tflite", "tflite_int8"]
+    accuracy_drop: Annotated[float, Field(ge=-100, le=100)] | None
+    agreement: Percent | None
+
+
 class Gates(Section):
     """Limits of the released model; null switches a check off."""
 
@@ -164,6 +172,9 @@ class Gates(Section):
     seed_accuracy: Percent | None
     accuracy_drop: Annotated[float, Field(ge=-100, le=100)] | None
     worst_device: Percent | None
+    ram_bytes: Count | None
+    macs_per_second: Count | None
+    export: ExportGate | None
 
 
 class Report(Section):

@@ -21,6 +21,7 @@ SUMMARY = Path("reports/summary.json")
 TABLE = Path("reports/summary.md")
 PLOTS = Path("reports/plots")
 HEADLINES = Path("reports/headlines.json")
+COST = Path("reports/cost.json")  # what ships on a device: what it costs, and whether it answers alike
 GATE = Path("reports/gate.json")
 PAGE = Path("reports/index.html")
 CARD = Path("reports/model_card.md")

@@ -1,35 +1,33 @@
 """The forms in which a package is made ready for other runtimes."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import numpy as np
 
-from asc_core.deploy.predictor import Engine, exported
+from asc_core.deploy.predictor import FILES, Engine, exported
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import nn
-
-FORMS = {"onnx": Engine.onnx, "tflite": Engine.litert, "tflite_int8": Engine.litert}  # with what computes them
+FORMS = {"onnx": ".onnx", "tflite": ".tflite", "tflite_int8": "_int8.tflite"}  # how the names of their files end
 
 
-def to_form(
-    path: "Path", network: "nn.Module", description: dict[str, Any], form: str, clips: Iterable[np.ndarray]
-) -> bytes:
-    """A file of one of `FORMS` of what `package.read(path)` has returned.
+def write_form(package: Path, form: str, folder: Path, clips: Iterable[np.ndarray]) -> Path:
+    """Write a package in one of `FORMS` into a folder; returns the file.
 
     Args:
         clips: features (1, 1, mel, frame) of real sound, which show a form in 8 bit how far activations go.
 
     Raises:
-        UserError: the package does not say what its network was trained on, or the form cannot express it.
+        UserError: the package is missing or damaged, does not say what its network was trained on, or the form cannot
+            express it.
         ModuleNotFoundError: what makes the form is not installed.
     """
-    engine = FORMS[form]
-    content = exported(path, network, description, engine)
-    return in_integers(engine)(content, clips) if form.endswith("int8") else content
+    from asc_core.compression.package import read
+
+    file = folder / f"{package.stem}{FORMS[form]}"
+    engine = FILES[file.suffix]
+    content = exported(package, *read(package), engine)
+    file.write_bytes(in_integers(engine)(content, clips) if form.endswith("int8") else content)
+    return file
 
 
 def in_integers(engine: Engine) -> Callable[[bytes, Iterable[np.ndarray]], bytes]:

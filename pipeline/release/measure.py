@@ -1,38 +1,41 @@
-"""Measure a model package on the test split of the configured corpus: `asc measure PACKAGE`, or
+"""Measure model files on the test split of the configured corpus: `asc measure MODEL...`, or
 `python -m pipeline.release.measure`.
 
-No stage of DVC: the package may come from anywhere. The result is JSON on standard output.
+No stage of DVC: the files may come from anywhere. The result is JSON on standard output, a line a file.
 """
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asc_core import UserError
 from asc_core.cli import run
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def measured(path: Path) -> dict[str, Any]:
-    """The metrics of a package or an exported file, as the stage evaluate has them, and its sizes.
+    from asc_core.features.store import FeatureStore
+
+
+def measured(path: Path, store: "FeatureStore") -> tuple[dict[str, Any], "np.ndarray"]:
+    """The metrics of a package or an exported file, as the stage evaluate has them, its sizes, and its logits (clips,
+    scenes).
 
     Raises:
-        UserError: there are no features, or the file is no package or one for other features or scenes.
+        UserError: the file is no package or one for other features or scenes.
     """
-    import numpy as np
     import torch
 
     from asc_core.compression import package
     from asc_core.compression.size import storage, totals
+    from asc_core.deploy.fidelity import answers
     from asc_core.deploy.predictor import FILES, Engine, load
     from asc_core.evaluation.metrics import metrics_of, score
-    from asc_core.features.store import FeatureStore
     from asc_core.models.macs import costs
-    from pipeline.paths import FEATURES, made
 
-    store = FeatureStore(made(FEATURES))
-    exported = path.suffix in FILES
+    exported, size = path.suffix in FILES, {"file_bytes": path.stat().st_size} if path.exists() else {}
     if exported:
         answer, description = load(path, Engine.auto, threads=1)
     else:
@@ -43,24 +46,56 @@ def measured(path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: made for the {what} {made_for[what]}, the configured corpus has {here}")
     if exported:
         rows = store.rows("test")
-        answers = [answer(store.batch(rows[at : at + 1]).float().numpy()) for at in range(len(rows))]
-        metrics = metrics_of(torch.from_numpy(np.concatenate(answers)), store, rows)
-        return {"package": str(path), "clips": len(rows), **metrics, "size": {"file_bytes": path.stat().st_size}}
-    logits, metrics = score(network, store)
-    size = {
-        **totals(network),
-        **storage(network),
-        **costs(network, (1, *store.array.shape[1:])),
-        "file_bytes": path.stat().st_size,
-    }
-    return {"package": str(path), "clips": len(logits), **metrics, "size": size}
+        logits = torch.from_numpy(answers(answer, store, rows))
+        metrics = metrics_of(logits, store, rows)
+    else:
+        logits, metrics = score(network, store)
+        size = {**totals(network), **storage(network), **costs(network, (1, *store.array.shape[1:])), **size}
+    return {"package": str(path), "clips": len(logits), **metrics, "size": size}, logits.numpy()
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """A row a file; agreement and what follows it are with the first."""
+    from asc_core.commands.tables import add_row, print_table, table
+
+    devices = list(results[0]["accuracy_by_device"])
+    shown = table("", "accuracy", *devices, "log loss", "agreement", "probabilities within", "cosine of logits")
+    for result in results:
+        near = result.get("compared", {})
+        accuracies = (result["accuracy"], *(result["accuracy_by_device"][device] for device in devices))
+        add_row(
+            shown, result["package"], *(f"{value:.1f}" for value in accuracies), f"{result['log_loss']:.3f}",
+            *(f"{near[key]:.{digits}f}" if near else "" for key, digits in NEAR.items()),
+        )  # fmt: skip
+    print_table(shown)
+
+
+NEAR = {"agreement": 2, "probability_difference": 6, "logit_cosine": 6}  # decimals
 
 
 def main(
-    package: Annotated[Path, typer.Argument(help="A package (.asc), or an exported file (.onnx, .tflite).")],
+    models: Annotated[
+        list[Path], typer.Argument(help="Packages (.asc), or exported files (.onnx, .tflite).", metavar="MODEL...")
+    ],
+    as_table: Annotated[bool, typer.Option("--table", help="For people: a row a file.")] = False,
 ) -> None:
-    """Measure a model package on the test split of the configured corpus."""
-    print(json.dumps(measured(package)))
+    """Measure model files on the test split of the configured corpus, and how near each is to the first."""
+    from asc_core.deploy.fidelity import fidelity
+    from asc_core.features.store import FeatureStore
+    from pipeline.paths import FEATURES, made
+
+    store, results, first = FeatureStore(made(FEATURES)), [], None
+    for model in models:
+        result, logits = measured(model, store)
+        if first is None:
+            first = logits
+        else:
+            result["compared"] = fidelity(logits, first)
+        results.append(result)
+        if not as_table:
+            print(json.dumps(result), flush=True)
+    if as_table:
+        show(results)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class Facts:
         corpus: what the stage download says of it.
         validation: what the stage validate says of it.
         checks: what the gate found.
+        device: what the package and its exported file cost on a device, and what the file answers.
     """
 
     package: Path
@@ -61,6 +62,7 @@ class Facts:
     corpus: dict[str, Any]
     validation: dict[str, Any]
     checks: list[dict[str, Any]]
+    device: dict[str, Any]
 
 
 def model_card(facts: Facts) -> str:
@@ -92,6 +94,9 @@ def model_card(facts: Facts) -> str:
             "",
             _sizes(rows),
             _limits(rows, facts.checks),
+            "## On a device",
+            "",
+            _device(facts),
             "## Intended use",
             "",
             "Research on acoustic scenes and devices of little memory: labelling whole clips of the scenes above. It "
@@ -219,3 +224,32 @@ def _limits(rows: list[TensorSize], checks: list[dict[str, Any]]) -> str:
         for check in checks
     ]
     return markdown_table(["limit", "value", "", ""], lines)
+
+
+def _device(facts: Facts) -> str:
+    """What the package and its exported file cost, and how the file's results compare with the network's."""
+    costs = [
+        [Path(row["file"]).name, f"{row['file_bytes'] / 1024:.1f}", f"{row['macs_per_second']:,}",
+         ", ".join(f"{size / 1024:,.0f} in {kind}" for kind, size in row["ram_bytes"].items())]
+        for row in facts.device["costs"]
+    ]  # fmt: skip
+    told = (
+        "Memory is what the activations of a clip take at their peak, and what LiteRT for Microcontrollers keeps of "
+        "the graph, as estimated from it; the front end has its own.\n\n"
+        + markdown_table(["file", "KB", "multiply-accumulates a second", "KB of memory"], costs)
+    )
+    exported, own = facts.device["exported"], facts.seeds[facts.seed]
+    if exported is None:
+        return told
+    rows = [["accuracy", *(f"{each['accuracy']:.1f}" for each in (own, exported))]]
+    rows.append(["log loss", *(f"{each['log_loss']:.3f}" for each in (own, exported))])
+    rows += [
+        [f"accuracy on {device}", *(f"{each['accuracy_by_device'][device]:.1f}" for each in (own, exported))]
+        for device in own["accuracy_by_device"]
+    ]
+    return (
+        f"{told}\nThe exported file ({exported['form']}) tells the network's scene in {exported['agreement']:.2f} % of "
+        f"the test clips; no probability differs by more than {exported['probability_difference']:.2g}, and the cosine "
+        f"between their logits is {exported['logit_cosine']:.6f}.\n\n"
+        + markdown_table(["", "network", exported["form"]], rows)
+    )

@@ -11,12 +11,16 @@ import pandas as pd
 
 from asc_core import UserError
 from asc_core.compression.rules import LIMIT, limits
+from asc_core.features.store import FeatureStore
 from asc_core.files import read_json, write_json
+from pipeline.device import shipped
 from pipeline.page.write import write
 from pipeline.params import Gates, Params
 from pipeline.paths import (
     CARD,
     CORPUS,
+    COST,
+    FEATURES,
     GATE,
     PAGE,
     PREDICTIONS,
@@ -70,6 +74,11 @@ def checks(summary: dict[str, Any], seeds: dict[int, dict[str, Any]], gates: Gat
     return rows
 
 
+def on_device(found: dict[str, Any], accuracy: float, gates: Gates) -> list[dict[str, Any]]:
+    """The same rows for what the seed that ships costs on a device, and what its exported file answers."""
+    return [row(*limit) for limit in shipped.limits(found, accuracy, gates)]
+
+
 def row(name: str, value: float, sense: str, limit: float) -> dict[str, Any]:
     """One check, done."""
     passed = value <= limit if sense == "at most" else value >= limit
@@ -90,17 +99,19 @@ def gate(params: Params, journal: Journal) -> None:
     """Check the summary against the limits, write card and report, and have a model that passed registered."""
     summary = read_json(SUMMARY)
     seeds = {seed: read_json(SEEDS / f"{seed}.json")["quantized"] for seed in params.seeds}
-    rows = checks(summary, seeds, params.gates)
-    failed = [row for row in rows if not row["passed"]]
-    write_json(GATE, {"passed": not failed, "checks": rows})
     model = summary["quantized"]
     seed = median_seed({seed: each["accuracy"] for seed, each in seeds.items()})
     package, source = made(package_path(seed)), params.data.source
-    facts = Facts(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows)
+    device = shipped.on_device(package, PREDICTIONS / f"{seed}.parquet", FeatureStore(made(FEATURES)), params.gates)
+    rows = checks(summary, seeds, params.gates) + on_device(device, seeds[seed]["accuracy"], params.gates)
+    failed = [row for row in rows if not row["passed"]]
+    write_json(GATE, {"passed": not failed, "checks": rows})
+    write_json(COST, device)
+    facts = Facts(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows, device)
     write_text(CARD, model_card(facts))
     write(params, rows)
     journal.metrics({"gate.passed": int(not failed)}, summary=True)
-    for path in (GATE, CARD, PAGE):
+    for path in (GATE, COST, CARD, PAGE):
         journal.artifact(path, summary=True)
     for row in rows:
         print(

@@ -97,6 +97,7 @@ def card(folder: Path, source: str, checks: list[dict]) -> str:
         corpus=json.loads((folder / "data/corpus.json").read_text()),
         validation=read(folder, "validation.json"),
         checks=checks,
+        device=read(folder, "cost.json"),
     )
     return model_card(facts)
 
