@@ -4,6 +4,7 @@ It changes no answer, and it is part of the last layer: what runs the network ne
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,6 @@ def fold(network: nn.Module, temperature: float, clips: Tensor) -> None:
         raise UserError("its logits are not what its last convolution puts out; such a network can have no temperature")
 
 
-def described(temperature: float) -> dict[str, float]:
+def described(temperature: float) -> dict[str, Any]:
     """What the description of a package says of it: of 1, which is none, nothing."""
     return {} if temperature == 1 else {"temperature": temperature}
