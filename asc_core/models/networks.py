@@ -29,8 +29,10 @@ def build(config: NetworkConfig, classes: int) -> nn.Module:
 
 def lay_out(network: nn.Module, *, training: bool) -> None:
     """Let the weights of a network lie in memory as its training is fastest, or as everything else expects them."""
-    memory_format = getattr(network, "memory_format", torch.contiguous_format) if training else torch.contiguous_format
-    network.to(memory_format=memory_format)  # type: ignore[call-overload]  # which torch's own types do not know
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # which torch's types do not know
+    for each in network.modules() if training else ():  # those of an ensemble may differ
+        if memory_format := getattr(each, "memory_format", None):
+            each.to(memory_format=memory_format)
 
 
 def check_frames(x: Tensor, least: int) -> None:

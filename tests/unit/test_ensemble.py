@@ -12,6 +12,7 @@ from asc_core.models import checkpoint, ensemble
 from asc_core.models.config import NetworkConfig
 from asc_core.models.inference import predict
 from asc_core.models.macs import costs
+from asc_core.models.networks import build, lay_out
 from asc_core.training.config import DistillationConfig
 from asc_core.training.objective import Teacher
 
@@ -52,6 +53,16 @@ def test_a_student_learns_from_the_mean_of_the_logits_and_not_of_the_probabiliti
     divergence = (expected * torch.tensor(expected / student).log().numpy()).sum(axis=1).mean()
     found = evaluate(logits, targets, Teacher(teacher, DistillationConfig(0.9, 2.0)))
     assert found == pytest.approx(0.1 * cross_entropy + 0.9 * 4 * divergence, rel=1e-5)
+
+
+def test_the_networks_of_an_ensemble_lie_in_memory_as_each_is_fastest(both):
+    other = build(NetworkConfig("cp_resnet", width=8), 3)
+    whole = ensemble.together([both[0], other])
+    lay_out(whole, training=True)
+    assert all(each.is_contiguous() for each in both[0].parameters())
+    assert not all(each.is_contiguous() for each in other.parameters())
+    lay_out(whole, training=False)
+    assert all(each.is_contiguous() for each in whole.parameters())
 
 
 def test_two_teachers_of_one_kind_teach_what_that_one_teaches(store, both):
