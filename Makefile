@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper peers test lint verdict ci ui services serve deploy worker lock
+.PHONY: setup repro paper peers shares test lint verdict ci ui services serve deploy worker lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -27,6 +27,9 @@ paper: setup  ## the tables and the figure of the publications, into reports/pap
 
 peers: setup  ## the systems of others beside ours, into reports/peers
 	python -m flows.peers
+
+shares: setup  ## accuracy by share of the training data, into reports/shares
+	dvc repro pipeline/shares/dvc.yaml
 
 test: setup  ## the tests, a file a core
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder

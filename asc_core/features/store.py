@@ -1,5 +1,6 @@
 """The feature store on disk: the contract between feature extraction and everything that trains or evaluates."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,15 @@ class FeatureStore:
 
     The array is memory-mapped: a reader holds only the clips it asks for.
 
+    Args:
+        training: names of files; the other clips of the training split are then in no split. None: all stay.
+
     Raises:
         UserError: the folder does not hold a store, or one whose parts do not fit each other.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, training: Collection[str] | None = None) -> None:
+        self.folder, self.training = folder, training
         try:
             self.array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
             self.clips = pd.read_parquet(folder / "clips.parquet")
@@ -32,6 +36,9 @@ class FeatureStore:
             self._check()
         except Exception as error:  # what the readers of the three formats raise has no base of its own
             raise UserError(f"{folder}: not a feature store ({reason(error)})") from None
+        if training is not None:
+            left_out = (self.clips["split"] == "train") & ~self.clips["filename"].isin(training)
+            self.clips["split"] = self.clips["split"].mask(left_out, "")
         self.scenes: list[str] = sorted(self.clips["scene"].unique())
         self.labels = torch.tensor(self.clips["scene"].map(self.scenes.index).tolist())
         self.unseen = unseen_devices(self.clips)
@@ -76,8 +83,10 @@ class FeatureStore:
         return part
 
     def key(self) -> str:
-        """What tells this store from another one: its description, and the size and time of its array."""
-        return digest(self.description, stamp(self.folder / "features.npy"))
+        """What tells this store from another one: its description, the size and time of its array, and what of it is
+        trained on."""
+        own = [] if self.training is None else [sorted(self.training)]
+        return digest(self.description, stamp(self.folder / "features.npy"), *own)
 
     def statistics(self, split: str = "train", chunk: int = 256) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of every mel band over a split's clips and frames: (mel,) float32 each.

@@ -104,6 +104,34 @@ def with_intervals(rows: list[dict[str, Any]], path: Path) -> None:
     _write(figure, path)
 
 
+def accuracy_by_share(rows: list[dict[str, Any]], published: dict[str, dict[int, float]], path: Path) -> None:
+    """Lines of accuracy over the share of the training data, with intervals; published figures are dashed.
+
+    Args:
+        rows: each a system: `label`, and `shares`: percent to {"accuracy": {"mean", "interval"}}.
+        published: accuracy in percent by share, by label.
+    """
+    figure = _figure((8, 5))
+    axes = figure.subplots()
+    for row in rows:
+        found = {int(share): each["accuracy"] for share, each in row["shares"].items()}
+        values = np.array([each["mean"] for each in found.values()])
+        bounds = np.array([each["interval"] or (each["mean"],) * 2 for each in found.values()])
+        whiskers = [(values - bounds[:, 0]).clip(0), (bounds[:, 1] - values).clip(0)]
+        axes.errorbar(list(found), values, yerr=whiskers, fmt="o-", markersize=4, lw=1, capsize=2, label=row["label"])
+    for label, figures in published.items():
+        axes.plot(list(figures), list(figures.values()), "s--", color="gray", markersize=3, lw=0.8, label=label)
+    ticks = sorted({int(share) for row in rows for share in row["shares"]})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick} %" for tick in ticks], minor=False)
+    axes.minorticks_off()
+    axes.set_xlabel("share of the training data")
+    axes.set_ylabel("accuracy (%), 95 % intervals")
+    axes.grid(lw=0.3)
+    axes.legend(frameon=False, fontsize=8)
+    _write(figure, path)
+
+
 def scatter_by_device(
     points: dict[str, np.ndarray], accuracy: dict[str, float], devices: np.ndarray, path: Path
 ) -> None:

@@ -14,6 +14,7 @@ GRAPHS = {
     "pipeline.stages": "dvc.yaml",
     "pipeline.paper.stages": "pipeline/paper/dvc.yaml",
     "pipeline.peers.stages": "pipeline/peers/dvc.yaml",
+    "pipeline.shares.stages": "pipeline/shares/dvc.yaml",
 }
 STAGES = {
     f"{package}.{stage}": details.get("do", details)
@@ -26,6 +27,7 @@ RUNS = (
     "asc_core/text.py",
     "pipeline/params.py", "pipeline/configure.py", "pipeline/paths.py", "pipeline/paper/paths.py",
     "pipeline/peers/paths.py", "pipeline/peers/settings.py", "pipeline/runtime/",
+    "pipeline/shares/paths.py", "pipeline/shares/settings.py", "pipeline/shares/stages/__init__.py",
     "pipeline/stages/__init__.py", "pipeline/paper/stages/__init__.py", "pipeline/peers/stages/__init__.py",
 )  # fmt: skip
 SHIPPED = "pipeline.release.shipped.served"  # goes into the registered model, and is imported there alone

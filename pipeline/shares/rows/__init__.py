@@ -1,0 +1,1 @@
+"""What the rows of the table are, and what the baselines have published."""

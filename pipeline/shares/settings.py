@@ -1,0 +1,43 @@
+"""shares.yaml, typed and strict: which shares, systems and seeds."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from asc_core.config import shown
+from asc_core.errors import ConfigError
+from pipeline.params import Section, Seeds, check, read_yaml
+from pipeline.peers import settings as peers
+
+SETTINGS = Path("pipeline/shares/shares.yaml")
+
+
+class Shares(Section):
+    """What shares.yaml holds."""
+
+    percent: Annotated[list[Literal[5, 10, 25, 50, 100]], Field(min_length=1)]
+    seeds: Seeds
+    systems: list[str]
+
+    @model_validator(mode="after")
+    def _known(self) -> "Shares":
+        recipes = peers.load().recipes
+        for position, name in enumerate(self.systems):
+            if name not in recipes:
+                known = ", ".join(recipes)
+                raise ConfigError(f"unknown name {shown(name)}, {peers.SETTINGS} has {known}", f"systems.{position}")
+        return self
+
+
+class SharesFile(Section):
+    shares: Shares
+
+
+def load() -> Shares:
+    """The settings of the table.
+
+    Raises:
+        UserError: the file is missing, or a key is unknown, missing or ill-typed.
+    """
+    return check(SharesFile, read_yaml(SETTINGS), SETTINGS).shares
