@@ -55,7 +55,24 @@ class Clips:
     clips: Sequence[Clip]
 
 
-Part = Text | Table | Figure | Clips
+@dataclass(frozen=True)
+class Link:
+    """Another page beside this one, and what makes it."""
+
+    path: str
+    title: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Links:
+    """Other pages, below each other."""
+
+    kind: ClassVar[str] = "links"
+    links: Sequence[Link]
+
+
+Part = Text | Table | Figure | Clips | Links
 
 
 @dataclass(frozen=True)

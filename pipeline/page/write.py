@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.page import clips, details, results
 from pipeline.page.curves import curves
 from pipeline.page.made import made
-from pipeline.page.parts import Section
+from pipeline.page.parts import Link, Links, Section
 from pipeline.page.render import page
 from pipeline.page.run import Run, read
 from pipeline.params import Params
@@ -18,6 +18,12 @@ SECTIONS: list[Callable[[Run], Section | None]] = [
     details.size, details.corpus, clips.worst,
 ]  # fmt: skip
 
+# Made by pipelines of their own, before or after this page.
+OTHERS = Links([
+    Link("paper/index.html", "Tables of the publications", "made by `make paper`"),
+    Link("peers/index.html", "Systems of others beside ours", "made by `make peers`"),
+])  # fmt: skip
+
 
 def write(params: Params, checks: list[dict[str, Any]]) -> None:
     """Write the report of the run that these checks of the gate are of.
@@ -27,5 +33,5 @@ def write(params: Params, checks: list[dict[str, Any]]) -> None:
     """
     run = read(params, checks)
     sections = [section for make in SECTIONS if (section := make(run))]
-    sections.append(made(params))
+    sections += [made(params), Section("reports", "Other reports", [OTHERS])]
     write_text(PAGE, page("Acoustic scenes: report of a run", sections))

@@ -67,6 +67,8 @@ def test_every_table_has_its_rows_with_measured_and_published_figures(paper):
         text = (paper.folder / f"reports/paper/{name}.md").read_text()
         assert "published, TAU 2020 Mobile" in text and "another corpus" in text
         assert (paper.folder / f"reports/paper/{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = (paper.folder / "reports/paper/index.html").read_text()
+    assert f"{small['measured']['accuracy']['mean']:.1f} [{low:.1f}, {high:.1f}]" in page and "../index.html" in page
 
 
 def test_the_figure_comes_with_its_number(paper):

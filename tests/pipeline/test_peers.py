@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -103,6 +104,9 @@ def test_the_report_has_tables_sources_and_settings(peers, folds):
     assert "learning_rate: 0.06" in text.split("## Settings")[1]
     assert not any(str(folder) in text for folder in folds.values())
     assert (peers.folder / "reports/peers/peers.png").read_bytes().startswith(b"\x89PNG")
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", (peers.folder / "reports/peers/index.html").read_text())
+    figures = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| ours")]
+    assert figures and set(figures) <= set(cells) and not any("**" in each for each in cells)
 
 
 def test_the_flow_finds_every_stage_up_to_date_where_dvc_has_its_outputs(peers):

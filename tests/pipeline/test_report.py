@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 
+import pandas as pd
 import pytest
 
 from asc_core.files import read_json
@@ -20,7 +21,11 @@ def test_a_finished_run_has_its_report(finished):
     assert html.count("<audio") == html.count("Spectrogram of") == 8
     assert "train_teacher@0-asc" in html and "<td>CPython" in html
     marks = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
-    assert 'src="' in marks and not re.search(r'(src|href)="(?!data:|#)', marks)
+    links = r"(?:src|href)=\"(?!data:|#)([^\"]*)"
+    assert 'src="' in marks and re.findall(links, marks) == ["paper/index.html", "peers/index.html"]
+    curves = pd.read_csv(finished.folder / "reports/plots/curves.csv")
+    assert len(curves) == 5 and curves.groupby("network")["epoch"].max()["teacher"] == 2
+    assert all(f'id="curve-{network}-loss"' in html for network in ("teacher", "student", "pruned", "quantized"))
     assert len(html) < 5_000_000
 
 
@@ -50,13 +55,36 @@ def opened(chrome, page, size):
     assert chrome.execute_script(missing) == 0
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_the_report_opens_from_disk(finished, chrome, size):
-    opened(chrome, finished.folder / "reports/index.html", size)
-    assert [line for line in chrome.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []
+def opened_without_network(chrome, page, size):
+    """Open a page, and hold it to what it asks for and says."""
+    opened(chrome, page, size)
     messages = [json.loads(line["message"])["message"] for line in chrome.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert {url.partition(":")[0] for url in asked} <= {"file", "data", "chrome"}  # the last: its own empty tab
+
+
+def test_dvc_shows_the_headlines_and_draws_without_a_network(finished, tmp_path, chrome):
+    workspace = finished.copy(tmp_path / "project")
+    (found,) = json.loads(workspace.run("dvc", "metrics", "show", "--json").stdout)[""]["data"].items()
+    summary = read_json(workspace.folder / "reports/summary.json")["quantized"]
+    assert found[0] == "reports/headlines.json" and set(found[1]["data"]) == {
+        "accuracy", "accuracy_seen", "accuracy_unseen", "accuracy_lost", "log_loss", "calibration_error",
+        "counted_bytes", "macs",
+    }  # fmt: skip
+    assert found[1]["data"]["accuracy"] == pytest.approx(summary["accuracy"]["mean"], abs=1e-3)
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "tiny")
+    workspace.run("dvc", "plots", "diff", "HEAD")
+    opened_without_network(chrome, workspace.folder / "dvc_plots/index.html", "desk")
+    texts = chrome.execute_script("return [...document.querySelectorAll('svg text')].map(each => each.textContent)")
+    wanted = {"Learning curves", "teacher", "quantized", "Accuracy by device", "Confusion of the shipped network"}
+    assert wanted <= set(texts)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_report_opens_from_disk(finished, chrome, size):
+    opened_without_network(chrome, finished.folder / "reports/index.html", size)
+    assert [line for line in chrome.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
     summary = read_json(finished.folder / "reports/summary.json")
     second = "return [...document.querySelectorAll('#accuracy tbody tr')].map(row => row.children[1].innerText)"

@@ -6,6 +6,9 @@ from asc_core.comparison.intervals import intervals
 from asc_core.comparison.systems import Tables, compare
 from asc_core.evaluation import predictions
 from asc_core.files import read_json, write_json
+from pipeline.page.parts import Section, Table, Text
+from pipeline.page.render import page
+from pipeline.page.systems import BACK, SHARES, figure
 from pipeline.paper.paths import EXPERIMENT, REPORTS, measured
 from pipeline.paper.paths import predictions as predictions_of
 from pipeline.paper.rows import systems
@@ -88,8 +91,8 @@ def difference(row: dict[str, Any], metric: str) -> str:
     return Markup(f"{found['difference']:+.1f}{bounds}{'' if found['distinguishable'] else ', not distinguishable'}")
 
 
-def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
-    """A table to read."""
+def table_of(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of a table to read."""
     devices = list(rows[0]["measured"]["accuracy_by_device"])
     heads = ["system", "non-zero parameters", "counted KB", "accuracy", "log loss", "seen", "unseen"]
     heads += ["less the best", "unseen, less the best", *devices]
@@ -111,23 +114,50 @@ def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
                 " ±".join(str(figure) for figure in figures if figure is not None) or "–",
             ]
         )
+    return [*heads, "published, TAU 2020 Mobile"], lines
+
+
+def told(table: str, paper: Paper) -> str:
+    """What a table shows, in Markdown."""
     corpus = read_json(CORPUS)["root"].rstrip("/").split("/")[-1]
     pruned = f" {100 * paper.prune.ratio:g} % of the convolution weights are pruned." if table == "compression" else ""
-    head = (
-        f"# {table.capitalize()}\n\nMeasured on the corpus {as_text(corpus)}, {len(paper.seeds)} seeds, "
+    return (
+        f"Measured on the corpus {as_text(corpus)}, {len(paper.seeds)} seeds, "
         f"{paper.schedule.epochs} epochs, small tau {paper.small_tau:g}, large tau {paper.large_tau:g}: "
         f"mean ± standard deviation, {BRACKETS}; accuracy in percent.{pruned} Less the best: the difference to "
         "the row of the highest accuracy, compared clip by clip, with its interval over locations and seeds. "
         "The last column is what was published for the full-size system on the test split of TAU Urban Acoustic Scenes "
-        "2020 Mobile; it is another corpus and another size.\n\n"
+        "2020 Mobile; it is another corpus and another size."
     )
-    return head + markdown_table([*heads, "published, TAU 2020 Mobile"], lines)
+
+
+def markdown(table: str, rows: list[dict[str, Any]], paper: Paper) -> str:
+    """A table to read."""
+    return f"# {table.capitalize()}\n\n{told(table, paper)}\n\n{markdown_table(*table_of(rows))}"
+
+
+def section(table: str, rows: list[dict[str, Any]], paper: Paper) -> Section:
+    """A table as a part of the page."""
+    drawn = [
+        {
+            "label": row["label"],
+            "metrics": {key: value["mean"] for key, value in measured.items() if value},
+            "intervals": {key: value["interval"] for key, value in measured.items() if value},
+        }
+        for row in rows
+        if (measured := {key: row["measured"][key] for key in SHARES.values()})
+    ]
+    shown = Table(f"{table.capitalize()}, mean ± standard deviation over the seeds", *table_of(rows))
+    return Section(
+        table, table.capitalize(), [Text(told(table, paper)), figure(f"{table}-chart", "Accuracies", drawn, shown)]
+    )
 
 
 def tables(params: Params, journal: Journal) -> None:
     """Write every table as JSON, Markdown and a plot."""
     paper = systems.load()
     journal.tags({"table": "all", "row": "all"})
+    sections = []
     for table in ("networks", "normalisation", "compression"):
         rows = build_table(table, paper)
         if not rows:
@@ -135,9 +165,12 @@ def tables(params: Params, journal: Journal) -> None:
         write_json(REPORTS / f"{table}.json", rows)
         write_text(REPORTS / f"{table}.md", markdown(table, rows, paper))
         plots.seen_and_unseen({row["label"]: row["measured"] for row in rows}, REPORTS / f"{table}.png")
+        sections.append(section(table, rows, paper))
         for suffix in ("json", "md", "png"):
             journal.artifact(REPORTS / f"{table}.{suffix}")
         print((REPORTS / f"{table}.md").read_text(encoding="utf-8"))
+    write_text(REPORTS / "index.html", page("Tables of the publications", [*sections, BACK]))
+    journal.artifact(REPORTS / "index.html")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ from typing import Any
 import yaml
 
 from asc_core.files import write_json
+from pipeline.page.parts import Section, Table, Text
+from pipeline.page.render import page
+from pipeline.page.systems import BACK, figure, plain
 from pipeline.params import Params
 from pipeline.peers import paths, settings
 from pipeline.peers.rows.systems import described
-from pipeline.peers.rows.table import markdown, rows_of
+from pipeline.peers.rows.table import PAIRED, ahead, markdown, reached, rows_of
 from pipeline.peers.settings import Peers
 from pipeline.reporting import plots
 from pipeline.reporting.tables import as_text, markdown_table
@@ -45,6 +48,20 @@ def text(rows: list[dict[str, Any]], peers: Peers, used: dict[str, Any]) -> str:
     )
 
 
+def sections(rows: list[dict[str, Any]], peers: Peers) -> list[Section]:
+    """The report as a page."""
+    heads, cells = ahead(rows)
+    told = Text(f"{PAIRED} ≈: not distinguishable.")
+    first = Table(f"Folds {', '.join(peers.corpora)}; seeds {', '.join(map(str, peers.seeds))}", *reached(rows))
+    return [
+        Section("systems", "Systems of others beside ours", [figure("systems-chart", "Accuracy", rows, first)]),
+        Section("ahead", "Ours as shipped, less the others", [
+            told, Table("Differences, with 95 % intervals", heads, [plain(row) for row in cells]),
+        ]),
+        BACK,
+    ]  # fmt: skip
+
+
 def tables(params: Params, journal: Journal) -> None:
     """Write the table as JSON, Markdown and a plot."""
     peers = settings.load()
@@ -53,8 +70,9 @@ def tables(params: Params, journal: Journal) -> None:
     write_json(paths.REPORTS / "peers.json", {"settings": used, "systems": rows})
     write_text(paths.TABLE, text(rows, peers, used))
     plots.with_intervals(rows, paths.REPORTS / "peers.png")
-    for suffix in ("json", "md", "png"):
-        journal.artifact(paths.TABLE.with_suffix(f".{suffix}"))
+    write_text(paths.REPORTS / "index.html", page("Systems of others beside ours", sections(rows, peers)))
+    for name in ("peers.json", "peers.md", "peers.png", "index.html"):
+        journal.artifact(paths.REPORTS / name)
     print(markdown(rows))
 
 
