@@ -67,6 +67,11 @@ def package_path(seed: int) -> Path:
     return Path("models") / str(seed) / "quantized.asc"
 
 
+def reference_path(seed: int) -> Path:
+    """What recordings sounded like in training, for `asc watch`, beside the package of a seed."""
+    return Path("models") / str(seed) / "reference.safetensors"
+
+
 def curve_path(seed: int, name: str) -> Path:
     """The learning curve of the training that made the network `name` (teacher_NAME, student, ...) of a seed."""
     return CURVES / str(seed) / f"{name}.csv"

@@ -16,6 +16,7 @@ from flows.peers import peers
 from flows.seed import asc_seed
 from flows.servers.prefect import configured_url, prefect_server
 from flows.sweep import sweep
+from flows.watch import asc_watch
 
 SERVED: dict[str, Flow[..., None]] = {
     "full": asc,
@@ -24,6 +25,7 @@ SERVED: dict[str, Flow[..., None]] = {
     "seed": asc_seed,
     "evaluate": asc_evaluate,
     "sweep": sweep,
+    "watch": asc_watch,
 }
 
 

@@ -5,6 +5,7 @@ from torch import nn
 
 from asc_core.compression import package
 from asc_core.compression.size import account, as_json
+from asc_core.drift import reference
 from asc_core.evaluation.measure import measure
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
@@ -12,7 +13,17 @@ from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
 from asc_core.models.ensemble import together
 from pipeline.params import Params
-from pipeline.paths import FEATURES, PREDICTIONS, SEEDS, SIZES, made, model_path, package_path, teacher_path
+from pipeline.paths import (
+    FEATURES,
+    PREDICTIONS,
+    SEEDS,
+    SIZES,
+    made,
+    model_path,
+    package_path,
+    reference_path,
+    teacher_path,
+)
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 
@@ -38,6 +49,7 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
     journal.metrics(results)
     with replacing(PREDICTIONS / f"{seed}.parquet") as temporary:
         pd.concat(tables).to_parquet(temporary, index=False)
+    reference.write(reference_path(seed), reference.reference(store, tables[-1]))
     write_json(SIZES / f"{seed}.json", as_json(account(networks["quantized"])))
     write_json(SEEDS / f"{seed}.json", results)
 

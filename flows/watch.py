@@ -1,0 +1,39 @@
+"""New recordings held to those that a model was trained on (deployment `asc/watch`): the run fails when they differ."""
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.engine.stages import run_command
+
+LIMIT = 4 * 60  # minutes
+
+
+@task(cache_policy=NO_CACHE)
+def watch_folder(model: str, folder: str) -> None:
+    """What `asc watch` says of a folder, in the log and as an artifact."""
+    logger, lines = get_run_logger(), list[str]()
+
+    def log(line: str) -> None:
+        lines.append(line)
+        logger.info(line)
+
+    try:
+        run_command("watch", ["-m", "asc_core.cli", "watch", model, folder], log, timeout=60 * LIMIT)
+    finally:
+        text = "\n".join(f"    {line}" for line in lines)
+        create_markdown_artifact(key="watch", markdown=text, description=f"{folder} beside what {model} was trained on")
+
+
+@flow(name="asc")
+def asc_watch(folder: str, model: str = "models/0/quantized.asc") -> None:
+    """Whether the recordings in a folder, without labels, are like those that a model was trained on.
+
+    Args:
+        folder: sound files of one device, where the worker runs.
+        model: a package with its reference.safetensors beside it, where the worker runs.
+
+    Raises:
+        StageFailed: they are not, or cannot be compared.
+    """
+    watch_folder(model, folder)
