@@ -118,16 +118,26 @@ class StudentStage(Section):
     start: Literal["scratch", "teacher"]
     distillation: DistillationConfig | None  # null: it learns from the labels alone
     spec_augment: bool
-    schedule: Schedule
+    schedule: Schedule | None  # null: it stays as it starts
+
+    @model_validator(mode="after")
+    def _trained(self) -> "StudentStage":
+        if self.schedule is None and self.start == "scratch":
+            raise ConfigError("null leaves a student from scratch untrained; it needs start: teacher", "schedule")
+        return self
 
 
 class Prune(Section):
     ratio: float
     rise_epochs: int
-    schedule: Schedule
+    schedule: Schedule | None  # null: nothing is pruned and nothing trained
 
     @model_validator(mode="after")
     def _risen(self) -> "Prune":
+        if self.schedule is None:
+            if self.ratio:
+                raise ConfigError("null leaves a pruned network untrained; it needs ratio: 0", "schedule")
+            return self
         if self.config.rise_epochs > self.schedule.epochs:
             raise ConfigError(f"{self.rise_epochs} is more than its {self.schedule.epochs} epochs", "rise_epochs")
         return self

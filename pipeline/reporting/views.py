@@ -27,7 +27,8 @@ def curves(files: Mapping[tuple[str, int], Path]) -> pd.DataFrame:
         table = pd.read_csv(made(file))
         table.insert(0, "network", network)
         table.insert(1, "seed", seed)
-        tables.append(table)
+        if len(table):  # else the stage had nothing to train
+            tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 

@@ -16,7 +16,7 @@ from asc_core.training import distributed, loop
 from asc_core.training.job import Job
 from asc_core.training.saved import checksum
 from pipeline.runtime.curve import Curve
-from pipeline.runtime.journal import Journal
+from pipeline.runtime.journal import Journal, write_text
 
 STATES = Path(".state/training")
 
@@ -30,12 +30,12 @@ class Training:
     Where several processes share them, all but the first end with the last one: one writes what comes of it.
 
     Args:
-        curve: where to leave the learning curve, of a stage that has one training.
+        curve: where to leave the learning curve, of a stage that has one training, or none: then it has no epochs.
         name: what progress lines say behind the stage, unless that is the seed of the job.
     """
 
     def __init__(self, journal: Journal, curve: Path | None = None, name: str = "") -> None:
-        self.journal, self.curve, self.name = journal, curve, name
+        self.journal, self.curve, self.name, self.trained = journal, curve, name, False
 
     def __enter__(self) -> Fit:
         return self.fit
@@ -45,6 +45,8 @@ class Training:
     ) -> None:
         if error is None and distributed.leave() > 0:
             raise SystemExit(0)
+        if error is None and self.curve and not self.trained:
+            write_text(self.curve, "epoch,loss\n")
 
     def fit(self, stage: str, network: nn.Module, store: FeatureStore, job: Job) -> None:
         """Train `network` in place; an interrupted training of the same job on the same clips goes on.
@@ -54,6 +56,7 @@ class Training:
         """
         saved = state_path(stage, network, store, job)
         curve = Curve(saved.with_suffix(".csv")) if self.curve else None
+        self.trained = True
         self.journal.metrics({"clips": len(store.rows("train"))})
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:

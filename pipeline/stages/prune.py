@@ -30,8 +30,10 @@ def prune(params: Params, journal: Journal, seed: int) -> None:
 def tune_pruned(
     network: nn.Module, params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit
 ) -> None:
-    """Prune the student and tune what is left, in place."""
+    """Prune the student and tune what is left, in place; without a schedule nothing is pruned."""
     stage, augment = params.prune, params.augment.masked(params.student.spec_augment)
+    if stage.schedule is None:
+        return
     source = Teacher(teacher, stage.distillation) if stage.distillation else None
     fit("prune", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity(stage.config)))
 

@@ -25,9 +25,11 @@ def train_student(params: Params, journal: Journal, seed: int) -> None:
 
 
 def trained(params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit) -> nn.Module:
-    """The student of a seed."""
+    """The student of a seed: trained, or where there is no schedule the teacher as it is."""
     stage = params.student
     network = copy.deepcopy(teacher) if stage.start == "teacher" else untrained(stage.network, store, seed)
+    if stage.schedule is None:
+        return network
     source = Teacher(teacher, stage.distillation) if stage.distillation else None
     augment = params.augment.masked(stage.spec_augment)
     fit("train_student", network, store, Job(stage.schedule, params.training, augment, seed, source))

@@ -104,7 +104,7 @@ def test_a_profile_is_a_name_and_never_a_path(name, tmp_path):
     for profile in (name, str(tmp_path / "other")):
         with pytest.raises(
             UserError,
-            match=r"^[^\n]*: no such profile, known are dcase2025, folder, quick, quick2025, tau2020, tau2022$",
+            match=r"^[^\n]*: no such profile, known are dcase2025, folder, quick, quick2025, small, tau2020, tau2022$",
         ):
             configure(profile, [], tmp_path / "params.yaml")
     assert not (tmp_path / "params.yaml").exists()
@@ -143,6 +143,8 @@ def test_overrides_without_a_profile_go_on_top_of_the_present_parameters(tmp_pat
         ("seeds=[]", "seeds: "),
         ("features.n_mels=100", "features.n_mels: needs a whole number from 32 to 512 and a multiple of 32, got 100"),
         ("prune.ratio=1", "prune.ratio: needs a number from 0 to 0.999, got 1"),
+        ("prune.schedule=null", "prune.schedule: null leaves a pruned network untrained; it needs ratio: 0"),
+        ("student.schedule=null", "student.schedule: null leaves a student from scratch untrained; it needs start: te"),
         ("prune.rise_epochs=99", "prune.rise_epochs: 99 is more than its 12 epochs"),
         (
             "teachers.asc.network={name: bc_resnet_asc, tau: 1000}",

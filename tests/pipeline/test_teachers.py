@@ -4,7 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 from workspace import ROOT
 
 from asc_core.errors import UserError
@@ -137,3 +140,17 @@ def test_a_second_teacher_is_trained_alone_and_measured_with_the_first(finished,
     sizes = {name: model["size"]["parameters"] for name, model in summary.items()}
     assert sizes["teacher"] == sizes["teacher asc"] + sizes["teacher cp"]
     assert "| teacher cp |" in (workspace.folder / "reports/summary.md").read_text()
+
+
+def test_without_schedules_the_teacher_is_passed_on_as_it_is(finished, tmp_path):
+    """As profile folder has it: what ships is the teacher in 8 bits."""
+    workspace = finished.copy(tmp_path / "project")
+    student = "student={network: {tau: 1}, start: teacher, distillation: null, spec_augment: false, schedule: null}"
+    workspace.configure(student, "prune={ratio: 0, rise_epochs: 1, distillation: null, schedule: null}")
+    some = ["train_student@0", "prune@0", "summarise"]
+    assert workspace.ran("--single-item", *some) == some
+    models = workspace.folder / "models/0"
+    teacher, *others = (load_file(models / f"{name}.safetensors") for name in ("teachers/asc", "student", "pruned"))
+    assert all(torch.equal(other[name], teacher[name]) for other in others for name in teacher)
+    curves = pd.read_csv(workspace.folder / "reports/plots/curves.csv")
+    assert not {"student", "pruned"} & set(curves["network"]) and "quantized" in set(curves["network"])

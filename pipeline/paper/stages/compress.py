@@ -28,8 +28,9 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     pruning = paper.prune.config if variant == "gradual" else PruningConfig(paper.prune.ratio)
     augment = params.augment.masked(systems.SYSTEMS[systems.VANILLA].masked(paper))
     with Training(journal) as fit:
-        job = Job(paper.prune.schedule, params.training, augment, seed, teacher, Sparsity(pruning))
-        fit(f"paper {variant} prune", network, store, job)
+        if paper.prune.schedule:
+            job = Job(paper.prune.schedule, params.training, augment, seed, teacher, Sparsity(pruning))
+            fit(f"paper {variant} prune", network, store, job)
         quantization.start_quantized_training(network)
         job = Job(paper.quantize.schedule, params.training, augment, seed, teacher, Sparsity())
         fit(f"paper {variant} quantize", network, store, job)
