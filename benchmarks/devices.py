@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def untrained(folder: Path, name: str, config: NetworkConfig) -> Path:
     return folder / f"{name}.asc"
 
 
-def medians(ways: dict[str, Callable[[], Any]], turns: int) -> dict[str, float]:
+def medians(ways: Mapping[str, Callable[[], Any]], turns: int) -> dict[str, float]:
     """Milliseconds of processor time of each way, taken in turn."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns + 3):
@@ -80,14 +81,14 @@ def network_costs(model: Path, folder: Path, turns: int) -> None:
     config, seconds = features_of(description)
     rng = np.random.default_rng(0)
     clips = rng.normal(-5, 3, (8, 1, 1, config.n_mels, config.frames(seconds))).astype(np.float32)
-    files, ways = {"torch": model}, {"torch": (load(model, Engine.torch, 1)[0], clips[0])}
+    files, ways = {"torch": model}, {"torch": partial(load(model, Engine.torch, 1)[0], clips[0])}
     for form in FORMS:
         try:
             files[form] = write_form(model, form, folder, clips)
-            ways[form] = (load(files[form], Engine.auto, 1)[0], clips[0])
+            ways[form] = partial(load(files[form], Engine.auto, 1)[0], clips[0])
         except ModuleNotFoundError as error:
             print(f"{form}: without {error.name}")
-    times = medians({name: lambda way=way: way[0](way[1]) for name, way in ways.items()}, turns)
+    times = medians(ways, turns)
     for name, milliseconds in times.items():
         found = costs(files[name])
         ram = ", ".join(f"{size / 1024:,.0f} ({kind})" for kind, size in found["ram_bytes"].items())

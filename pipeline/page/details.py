@@ -6,7 +6,8 @@ from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT, limits
 from asc_core.evaluation.metrics import BINS, calibration_error, confidence_bins
 from pipeline.page import charts
 from pipeline.page.parts import Figure, Part, Section, Table, Text
-from pipeline.page.run import Run
+from pipeline.page.run import SHIPPED, Run
+from pipeline.reporting import device as devices
 
 # Sets of rules by the years of the challenge that they held in.
 RULES = {"dcase2021": "2021", "dcase2022": "2022", "dcase2023": "2023 to 2025"}
@@ -76,6 +77,20 @@ def size(run: Run) -> Section:
         f"128 KB are {DECIMAL_LIMIT:,} or {LIMIT:,} bytes; the file itself has {run.shipped['size']['file_bytes']:,}."
     )
     return Section("size", "Size", [figure, rules, Text(note)])
+
+
+def device(run: Run) -> Section:
+    """What the package that ships costs on a device, and what its exported file answers there."""
+    parts: list[Part] = [
+        Table("What ships, for a clip and a second of it", devices.COSTS, devices.costs(run.device)),
+        Text(devices.MEMORY),
+    ]
+    if (exported := run.device["exported"]) is not None:
+        parts.append(Text(devices.told(exported)))
+        network = run.seeds[run.device["seed"]][SHIPPED]
+        rows = devices.beside(exported, network)
+        parts.append(Table("Accuracy in percent, log loss", ["", "network", exported["form"]], rows))
+    return Section("device", "On a device", parts)
 
 
 def corpus(run: Run) -> Section:

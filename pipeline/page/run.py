@@ -7,7 +7,7 @@ import pandas as pd
 
 from asc_core.files import read_json
 from pipeline.params import Params
-from pipeline.paths import PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION, made
+from pipeline.paths import COST, PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION, made
 from pipeline.reporting.views import CURVES
 
 NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)"}
@@ -26,6 +26,7 @@ class Run:
         predictions: probabilities of the shipped networks of all seeds, a row a clip and seed.
         curves: the learning curves of all networks and seeds, as `pipeline.reporting.views` has them.
         checks: what the gate found.
+        device: what the package that ships and its exported file cost on a device, and what the file answers.
     """
 
     params: Params
@@ -36,6 +37,7 @@ class Run:
     predictions: pd.DataFrame
     curves: pd.DataFrame
     checks: list[dict[str, Any]]
+    device: dict[str, Any]
 
     @property
     def shipped(self) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def read(params: Params, checks: list[dict[str, Any]]) -> Run:
         predictions=predictions[predictions["model"] == SHIPPED].reset_index(drop=True),
         curves=pd.read_csv(made(CURVES)),
         checks=checks,
+        device=read_json(COST),
     )
 
 

@@ -15,7 +15,7 @@ from pipeline.runtime.journal import write_text
 
 SECTIONS: list[Callable[[Run], Section | None]] = [
     results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, curves,
-    details.size, details.corpus, clips.worst,
+    details.size, details.device, details.corpus, clips.worst,
 ]  # fmt: skip
 
 # Made by pipelines of their own, before or after this page.

@@ -8,6 +8,7 @@ from typing import Any
 from asc_core.compression import package
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.compression.size import TensorSize, account
+from pipeline.reporting import device
 from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table
 
 LIMITS = {"the challenge's, KB of 1024 bytes": LIMIT, "read as decimal kilobytes": DECIMAL_LIMIT}
@@ -228,28 +229,9 @@ def _limits(rows: list[TensorSize], checks: list[dict[str, Any]]) -> str:
 
 def _device(facts: Facts) -> str:
     """What the package and its exported file cost, and how the file's results compare with the network's."""
-    costs = [
-        [Path(row["file"]).name, f"{row['file_bytes'] / 1024:.1f}", f"{row['macs_per_second']:,}",
-         ", ".join(f"{size / 1024:,.0f} in {kind}" for kind, size in row["ram_bytes"].items())]
-        for row in facts.device["costs"]
-    ]  # fmt: skip
-    told = (
-        "Memory is what the activations of a clip take at their peak, and what LiteRT for Microcontrollers keeps of "
-        "the graph, as estimated from it; the front end has its own.\n\n"
-        + markdown_table(["file", "KB", "multiply-accumulates a second", "KB of memory"], costs)
-    )
-    exported, own = facts.device["exported"], facts.seeds[facts.seed]
+    costs = f"{device.MEMORY}\n\n{markdown_table(device.COSTS, device.costs(facts.device))}"
+    exported = facts.device["exported"]
     if exported is None:
-        return told
-    rows = [["accuracy", *(f"{each['accuracy']:.1f}" for each in (own, exported))]]
-    rows.append(["log loss", *(f"{each['log_loss']:.3f}" for each in (own, exported))])
-    rows += [
-        [f"accuracy on {device}", *(f"{each['accuracy_by_device'][device]:.1f}" for each in (own, exported))]
-        for device in own["accuracy_by_device"]
-    ]
-    return (
-        f"{told}\nThe exported file ({exported['form']}) tells the network's scene in {exported['agreement']:.2f} % of "
-        f"the test clips; no probability differs by more than {exported['probability_difference']:.2g}, and the cosine "
-        f"between their logits is {exported['logit_cosine']:.6f}.\n\n"
-        + markdown_table(["", "network", exported["form"]], rows)
-    )
+        return costs
+    rows = device.beside(exported, facts.seeds[facts.seed])
+    return f"{costs}\n{device.told(exported)}\n\n{markdown_table(['', 'network', exported['form']], rows)}"

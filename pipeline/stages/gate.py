@@ -106,7 +106,7 @@ def gate(params: Params, journal: Journal) -> None:
     rows = checks(summary, seeds, params.gates) + on_device(device, seeds[seed]["accuracy"], params.gates)
     failed = [row for row in rows if not row["passed"]]
     write_json(GATE, {"passed": not failed, "checks": rows})
-    write_json(COST, device)
+    write_json(COST, {"seed": seed, **device})
     facts = Facts(package, seed, seeds, model, source, read_json(CORPUS), read_json(VALIDATION), rows, device)
     write_text(CARD, model_card(facts))
     write(params, rows)

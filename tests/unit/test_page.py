@@ -12,12 +12,13 @@ from pipeline.configure import parameters
 from pipeline.page import details, results
 from pipeline.page.curves import curves
 from pipeline.page.made import nearest_profile
-from pipeline.page.parts import Section, Table
+from pipeline.page.parts import Section, Table, Text
 from pipeline.page.render import page
 from pipeline.page.run import Run
 
 SCENES = ["<img src=x onerror=alert(1)>", "</script><b>", "café & tram"]
 DEVICES = ["a", '"><s>', "new\nphone"]
+ANSWERED = {"accuracy": 71.25, "log_loss": 0.5, "accuracy_by_device": dict.fromkeys(DEVICES, 60.0)}
 
 
 def metrics(accuracy: float) -> dict:
@@ -41,7 +42,7 @@ def run() -> Run:
     return Run(
         params=parameters("quick"),
         summary={"teacher": metrics(81.5), "quantized": metrics(72.25)},
-        seeds={0: {}, 1: {}},
+        seeds={0: {"quantized": ANSWERED}, 1: {}},
         sizes=[{"name": "stem.0.weight", "parameters": 90, "nonzero": 60, "bits": 8, "counted_bytes": 60},
                {"name": "stem.1.scale", "parameters": 9, "nonzero": 8, "bits": 16, "counted_bytes": 17}],
         validation={"unseen_devices": DEVICES[2:], "clips": {"train": 12, "test": 6}, "scenes": counts,
@@ -50,12 +51,16 @@ def run() -> Run:
         curves=pd.DataFrame({"network": "teacher", "seed": [0, 0, 1, 1], "epoch": [1, 2, 1, 2],
                              "loss": [2.0, 1.0, 4.0, 1.5], "validation_accuracy": [50.0, 60.25, 40.0, None]}),
         checks=[{"name": "accuracy", "value": 72.25, "sense": "at least", "limit": 60.0, "passed": True}],
+        device={"seed": 0, "exported": {"form": "onnx", "agreement": 99.5, "probability_difference": 1e-6,
+                                        "logit_cosine": 1.0, **ANSWERED},
+                "costs": [{"file": "a/<b>.asc", "file_bytes": 2048, "macs_per_second": 1234,
+                           "ram_bytes": {"float32": 4096, "int8": 1024}}]},
     )  # fmt: skip
 
 
 def sections(run: Run) -> list[Section]:
     makers = [results.verdict, results.accuracy, results.devices, results.scenes, details.reliability, curves,
-              details.size, details.corpus]  # fmt: skip
+              details.size, details.device, details.corpus]  # fmt: skip
     return [section for make in makers if (section := make(run))]
 
 
@@ -130,3 +135,13 @@ def test_parameters_that_differ_from_the_nearest_profile_are_named():
     changed = own.model_copy(update={"prune": own.prune.model_copy(update={"ratio": 0.75})})
     assert nearest_profile(changed) == ("quick", [["prune.ratio", "0.75", "0.5"]])
     assert nearest_profile(parameters("folder")) == ("folder", [])
+
+
+def test_what_ships_is_told_with_its_costs_and_beside_its_exported_file(run):
+    section = details.device(run)
+    assert cells(section, "What ships") == {"<b>.asc": ["2.0", "1,234", "4 in float32, 1 in int8"]}
+    beside = cells(section, "log loss")
+    assert beside["accuracy"] == ["71.2", "71.2"] and beside['accuracy on "><s>'] == ["60.0", "60.0"]
+    assert any("in 99.50 % of the test clips" in part.text for part in section.parts if isinstance(part, Text))
+    alone = details.device(replace(run, device=run.device | {"exported": None}))
+    assert len(alone.parts) == 2

@@ -120,6 +120,17 @@ def test_the_maps_of_an_int8_file_are_integers_and_only_few_statistics_are_not(i
     assert max(tensor.entries for tensor in wide) >= map_size  # the squares
 
 
+def test_the_numbers_of_a_large_network_are_in_the_int8_file_where_they_belong(clips, tmp_path):
+    """The quantizer puts those of a model of a megabyte behind the model."""
+    config = NetworkConfig(tau=8)
+    network = deployed(config, len(LABELS), torch.from_numpy(clips))
+    floats = to_tflite(network, description(config))
+    integers = to_int8(floats, (clip[None] for clip in clips[:4]))
+    assert reading.check(integers)["int8"]
+    assert len(integers) > 300_000
+    assert np.corrcoef(run(tmp_path, integers, clips[:4]).ravel(), expected(network, clips[:4]).ravel())[0, 1] > 0.5
+
+
 def test_the_file_is_mostly_weights_and_not_words(floats):
     weights = sum(len(tensor.data) for tensor in reading.graph_of(floats).tensors if tensor.data)
     assert len(floats) < 2 * weights

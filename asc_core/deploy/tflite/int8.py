@@ -47,7 +47,7 @@ def to_int8(content: bytes, clips: Iterable[np.ndarray]) -> bytes:
     ranges = _ranges(named, clips)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its bars and tables
         quantized = quantizer.Quantizer(bytearray(named), rules).quantize(ranges)
-    model = parse(bytes(quantized.quantized_model))
+    model = _whole(bytes(quantized.quantized_model))
     for code in model.operatorCodes:
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     graph = model.subgraphs[0]
@@ -61,6 +61,16 @@ def to_int8(content: bytes, clips: Iterable[np.ndarray]) -> bytes:
     }
     add_metadata(model, METADATA, json.dumps({**json.loads(description), "int8": steps}).encode())
     return seal(model)
+
+
+def _whole(content: bytes) -> Any:
+    """The model in a file of the quantizer, which puts the numbers of larger ones behind what it is a table of."""
+    model = parse(content)
+    for buffer in model.buffers:
+        if buffer.offset:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def _name(model: Any) -> None:
