@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper peers shares test lint verdict ci ui services serve deploy worker lock
+.PHONY: setup repro paper peers shares test lint verdict ci ui services serve deploy worker docs lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -59,6 +59,10 @@ deploy: setup  ## register the deployments of prefect.yaml for workers of the pr
 
 worker: setup  ## take runs of them in this clone, one at a time, until interrupted
 	ASC_WORKSPACE="$(CURDIR)" prefect worker start --pool local --type process --limit 1
+
+docs: setup  ## the site of docs/ with the library's reference, into site/
+	python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	mkdocs build --strict
 
 lock: setup  ## pin what is installed now, by the hashes of all files of each release
 	python -m pip install --quiet uv

@@ -1,7 +1,7 @@
 """`python -m tools.screenshot`: the seeds of the newest execution, side by side in MLflow's interface.
 
 Opens the project's store in a real browser, Chromium without a window, holds what the pages show to what the store
-says, and keeps a picture, reports/images/seeds.png. Needs Chromium with its driver and the optional extra `browser`,
+says, and keeps a picture, docs/images/seeds.png. Needs Chromium with its driver and the optional extra `browser`,
 Selenium.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from selenium.webdriver import Chrome
 
-IMAGE = Path("reports/images/seeds.png")
+IMAGE = Path("docs/images/seeds.png")
 MODEL = "quantized"
 WAIT_SECONDS = 60
 # Without a window, a sandbox (containers have none) or anything that calls home; with a mouse, without which charts

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 
 import pandas as pd
 import pytest
@@ -40,24 +39,11 @@ def chrome():
         yield chrome
 
 
-def opened(chrome, page, size):
-    """Open a page at a width and in a colour scheme, and wait for its charts."""
-    width, height, scheme = SIZES[size]
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    chrome.get(page.as_uri())
-    missing = "return [...document.querySelectorAll('[data-chart]')].filter(each => !each.querySelector('svg')).length"
-    until = time.monotonic() + 60
-    while chrome.execute_script(missing) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert chrome.execute_script(missing) == 0
-
-
 def opened_without_network(chrome, page, size):
     """Open a page, and hold it to what it asks for and says."""
-    opened(chrome, page, size)
+    from tools.picture import opened
+
+    opened(chrome, page, *SIZES[size])
     messages = [json.loads(line["message"])["message"] for line in chrome.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert {url.partition(":")[0] for url in asked} <= {"file", "data", "chrome"}  # the last: its own empty tab

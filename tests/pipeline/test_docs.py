@@ -1,0 +1,128 @@
+"""Every command in README and docs is one that exists, with the options, keys and names that it is given."""
+
+import importlib
+import inspect
+import re
+import shlex
+import tomllib
+
+import pytest
+import typer
+import yaml
+from typer.core import TyperGroup
+from workspace import ROOT
+
+from asc_core import cli
+from pipeline.configure import configure
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TARGETS = cli.OWN | PROJECT["entry-points"]["asc.commands"]  # whatever the installation here knows of
+PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOOLS = ("asc", "make", "dvc", "prefect")
+# Lines that are not held to what there is, and why.
+UNCHECKED = {
+    "make -C firmware": "asc export --c has made that Makefile",
+    "asc configure devices data.validation=null": "asc sweep has made that profile",
+    "asc configure quick student.network.name=plain": "the page shows how that network is made",
+}
+
+
+def commands() -> list[tuple[str, str, bool]]:
+    """Page, command and whether it is a whole line: what a reader would type, and what a sentence names."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        block = False
+        for line in text.splitlines():
+            if line.startswith("```"):
+                block = not block
+            whole = line.startswith("    ") or block
+            names = [line.strip()] if whole else re.findall(r"`([^`]+)`", line)
+            for name in names:
+                for part in re.split(r"\s*(?:;|&&)\s+", name):
+                    if part.split(" ")[0] in TOOLS and " " in part:
+                        found.append((page.name, part, whole))
+    return [each for each in dict.fromkeys(found) if not any(each[1].startswith(start) for start in UNCHECKED)]
+
+
+COMMANDS = commands()
+
+
+def of(tool: str) -> list[pytest.param]:
+    chosen = [each for each in COMMANDS if each[1].startswith(f"{tool} ")]
+    return [pytest.param(command, whole, id=f"{page}: {command[:60]}") for page, command, whole in chosen]
+
+
+def test_there_are_commands_on_the_pages():
+    assert {command.split()[0] for _, command, _ in COMMANDS} == set(TOOLS)
+    assert len(COMMANDS) > 60
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    assert [start for start in UNCHECKED if not any(start in text for text in texts)] == []
+
+
+@pytest.mark.parametrize(("command", "whole"), of("asc"))
+def test_a_command_of_asc_takes_what_it_is_given(command, whole, tmp_path, monkeypatch):
+    words = shlex.split(command, comments=True)[1:]
+    if words == ["--help"]:
+        return
+    name, *arguments = words
+    module, _, attribute = TARGETS[name].partition(":")
+    found = typer.main.get_command(cli._app(getattr(importlib.import_module(module), attribute)))
+    while isinstance(found, TyperGroup) and arguments:
+        name, found, arguments = found.resolve_command(typer.Context(found), arguments)
+    if arguments and not isinstance(found, TyperGroup):
+        try:
+            found.make_context(name, list(arguments))
+        except Exception as error:
+            # Click's own name of what a sentence leaves out; typer has a copy of click that it does not publish.
+            if whole or type(error).__name__ != "MissingParameter":
+                raise
+    if words[0] == "configure" and whole:
+        monkeypatch.chdir(tmp_path)
+        configure(arguments[0], arguments[1:])
+
+
+def test_the_targets_of_make_are_there():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {word for each in of("make") for word in shlex.split(each.values[0], comments=True)[1:] if "=" not in word}
+    assert named and named <= targets
+
+
+@pytest.mark.parametrize(("command", "whole"), of("dvc"))
+def test_a_command_of_dvc_takes_what_it_is_given(command, whole):
+    from dvc.cli import DvcParserError, parse_args
+
+    try:
+        parse_args(shlex.split(command, comments=True)[1:])
+    except (DvcParserError, SystemExit):
+        pytest.fail(f"dvc does not take: {command}")
+
+
+@pytest.mark.parametrize(("command", "whole"), of("prefect"))
+def test_a_deployment_takes_what_it_is_given(command, whole):
+    words = shlex.split(command, comments=True)[1:]
+    if words[:2] == ["server", "start"]:
+        return
+    assert words[:2] == ["deployment", "run"]
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    entrypoints = {f"asc/{each['name']}": each["entrypoint"] for each in deployments}
+    file, _, flow = entrypoints[words[2]].partition(":")
+    taken = inspect.signature(getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), flow).fn)
+    rest = iter(words[3:])
+    for word in rest:
+        assert word in ("--watch", "-p")
+        if word == "-p":
+            assert next(rest).partition("=")[0] in taken.parameters
+
+
+def test_the_pages_of_the_site_are_those_that_there_are():
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    listed = {page for entry in site["nav"] for page in entry.values()}
+    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
