@@ -13,9 +13,10 @@ from asc_core.corpus.shares import SHARES
 from asc_core.features.store import FeatureStore
 from pipeline import params
 from pipeline.configure import configure
+from pipeline.params import SplitSizes
 from pipeline.runtime.journal import SilentJournal
 from pipeline.shares import paths, settings
-from pipeline.shares.stages.features import features, lists
+from pipeline.shares.stages.features import features, lists, whole
 from pipeline.shares.stages.ours import ours
 from pipeline.shares.stages.tables import tables
 from pipeline.shares.stages.train import train
@@ -87,6 +88,8 @@ def test_lists_that_the_corpus_has_are_taken_and_have_to_be_nested(project, rend
     (corpus / "split_setup").mkdir()
     for share in SHARES:
         made[share].to_csv(corpus / f"split_setup/split{share}.csv", sep="\t", index=False)
+    expect = data.expect.model_copy(update={"releases": {"share25": SplitSizes(train=1, test=1)}})
+    assert whole(data.model_copy(update={"expect": expect})).expect.releases is None
     for share, table in lists(data).items():
         pd.testing.assert_frame_equal(table, made[share].reset_index(drop=True))
     made[100].to_csv(corpus / "split_setup/split10.csv", sep="\t", index=False)

@@ -36,8 +36,11 @@ def features(params: Params, journal: Journal) -> None:
 
 
 def whole(data: Data) -> Data:
-    """The same corpus with all of its training split; what is expected of the numbers of a share is not of all."""
-    return data if data.share is None else data.model_copy(update={"share": SHARES[-1]})
+    """The same corpus with all of its training split; how many clips a share has says nothing of all."""
+    if data.share is None:
+        return data
+    expect = data.expect.model_copy(update={"releases": None, "counts": None})
+    return data.model_copy(update={"share": SHARES[-1], "expect": expect})
 
 
 def lists(data: Data) -> dict[int, pd.DataFrame]:
