@@ -32,7 +32,7 @@ def lay_out(network: nn.Module, *, training: bool) -> None:
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # which torch's types do not know
     for each in network.modules() if training else ():  # those of an ensemble may differ
         if memory_format := getattr(each, "memory_format", None):
-            each.to(memory_format=memory_format)
+            each.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def check_frames(x: Tensor, least: int) -> None:
