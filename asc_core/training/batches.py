@@ -21,12 +21,14 @@ class Batch:
         targets: (batch, classes) probabilities.
         devices: (batch,) the device that recorded each clip, as `store.device_indices`.
         store: where the clips are from.
+        answers: (batch, classes) probabilities, what an offline teacher answers to each clip.
     """
 
     x: Tensor
     targets: Tensor
     devices: Tensor
     store: FeatureStore
+    answers: Tensor | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -34,12 +36,20 @@ class Batch:
 
 
 def batches(
-    store: FeatureStore, rows: np.ndarray, batch_size: int, rng: Generator, device: torch.device
+    store: FeatureStore,
+    rows: np.ndarray,
+    batch_size: int,
+    rng: Generator,
+    device: torch.device,
+    answers: Tensor | None = None,
 ) -> Iterator[Batch]:
     """One epoch of shuffled batches, on `device`.
 
     The next batch is read while the present one is used. A last batch that is not full is left out, as its statistics
     would be noisier than the others' (unless it is the only one).
+
+    Args:
+        answers: (clips, classes) of an offline teacher, a row a clip of the store.
     """
     order = rows[torch.randperm(len(rows), generator=rng).numpy()]
     full = len(order) // batch_size * batch_size or len(order)
@@ -56,4 +66,6 @@ def batches(
             x, labels, devices = (tensor.to(device, non_blocking=True) for tensor in coming.result())
             if number + 1 < len(parts):
                 coming = reader.submit(read, parts[number + 1])
-            yield Batch(x.float(), functional.one_hot(labels, len(store.scenes)).float(), devices, store)
+            targets = functional.one_hot(labels, len(store.scenes)).float()
+            taught = None if answers is None else answers[parts[number]].to(device)
+            yield Batch(x.float(), targets, devices, store, taught)

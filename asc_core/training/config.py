@@ -53,7 +53,11 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class DistillationConfig(Config):
-    """Share of the loss that comes from the teacher, and the temperature of both softmaxes (arXiv 1503.02531)."""
+    """Share of the loss that comes from the teacher, and the temperature of both softmaxes (arXiv 1503.02531).
+
+    An `offline` teacher hears every clip once, as the corpus has it, whatever augmentations make of it for the student.
+    """
 
     weight: Annotated[float, Range(0, 1)] = 0.5
     temperature: Annotated[float, Range(0.01, 1000)] = 2.0
+    offline: bool = False

@@ -140,10 +140,11 @@ def train_step(state: State, batch: Batch, rate: float) -> Tensor:
     part = distributed.part(len(batch.x))
     share = (part.stop - part.start) / len(batch.x)
     x, targets = batch.x[part], batch.targets[part]
+    answers = None if batch.answers is None else batch.answers[part]
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast(state.device.type, state.dtype, enabled=state.dtype != torch.float32):
-        loss = share * objective(state.network(x).float(), targets, x, state.job.teacher)
+        loss = share * objective(state.network(x).float(), targets, x, state.job.teacher, answers)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     distributed.sum_gradients(state.network.parameters())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from asc_core.errors import UserError
 from asc_core.features.store import FeatureStore
@@ -26,6 +26,7 @@ class State:
         dtype: what convolutions are computed in.
         rng: draws the order of the clips and all augmentation.
         averages: of the network's weights, where the training ends with them.
+        answers: of an offline teacher, (clips, classes) probabilities, a row a clip of the store.
     """
 
     job: Job
@@ -38,6 +39,7 @@ class State:
     epoch: int = 0
     rng: Generator = field(default_factory=Generator)
     averages: Averages | None = None
+    answers: Tensor | None = None
 
     @classmethod
     def begin(cls, network: nn.Module, store: FeatureStore, job: Job) -> "State":
@@ -65,6 +67,8 @@ class State:
         )  # fmt: skip
         if training.ema is not None:
             state.averages = Averages(network, training.ema)
+        if job.teacher and job.teacher.config.offline:
+            state.answers = job.teacher.offline(store, rows)
         return state
 
     @property
@@ -84,7 +88,8 @@ class State:
 
     def batches(self) -> Iterator[Batch]:
         """The training clips once, in an order drawn anew."""
-        return batches(self.store, self.rows, self.job.training.batch_size, self.rng, self.device)
+        size = self.job.training.batch_size
+        return batches(self.store, self.rows, size, self.rng, self.device, self.answers)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:

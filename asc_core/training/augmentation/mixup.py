@@ -10,7 +10,7 @@ from asc_core.training.augmentation.base import Augmentation
 from asc_core.training.augmentation.beta import beta
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from torch import Generator, Tensor
 
     from asc_core.training.batches import Batch
 
@@ -21,7 +21,7 @@ ALPHA = Range(0, 100)
 class Mixup(Augmentation):
     """Convex combinations of each clip and another one, labels alike, each with a weight from Beta(alpha, alpha).
 
-    With `alpha` 0 the batch stays as it is.
+    So are the answers of an offline teacher. With `alpha` 0 the batch stays as it is.
     """
 
     alpha: Annotated[float, ALPHA] = 0.3
@@ -31,12 +31,13 @@ class Mixup(Augmentation):
 
         if self.alpha == 0:
             return batch
-        x, targets = batch.x, batch.targets
+        x = batch.x
         weight = beta(len(x), self.alpha, rng).to(x.device)  # (batch,)
         other = torch.randperm(len(x), generator=rng).to(x.device)
         w = weight[:, None, None, None].to(x.dtype)
-        return replace(
-            batch,
-            x=w * x + (1 - w) * x[other],
-            targets=weight[:, None] * targets + (1 - weight[:, None]) * targets[other],
-        )
+
+        def mixed(rows: Tensor) -> Tensor:
+            return weight[:, None] * rows + (1 - weight[:, None]) * rows[other]
+
+        answers = None if batch.answers is None else mixed(batch.answers)
+        return replace(batch, x=w * x + (1 - w) * x[other], targets=mixed(batch.targets), answers=answers)
