@@ -1,6 +1,9 @@
 """Shared by the tests: a tiny rendered corpus, and feature stores with random but learnable content."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -64,17 +67,57 @@ def store(tmp_path_factory, write_store) -> FeatureStore:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id) -> Workspace:
-    """A workspace in which `dvc repro` has run to its end on the tiny corpus; copy it before changing anything.
-
-    It is made once for all processes of the test run, each of which has a copy.
-    """
+def once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Makes a folder of that name once for all processes of the test run."""
     own = tmp_path_factory.getbasetemp()
-    original = (own if worker_id == "master" else own.parent) / "original"
-    done = original.with_suffix(".done")
-    with FileLock(original.with_suffix(".lock")):
-        if not done.exists():
-            shutil.rmtree(original, ignore_errors=True)
-            Workspace.create(original, TINY).run("dvc", "repro")
-            done.touch()
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = (own if worker_id == "master" else own.parent) / name
+        done = folder.with_suffix(".done")
+        with FileLock(folder.with_suffix(".lock")):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, once) -> Workspace:
+    """A workspace in which `dvc repro` has run to its end on the tiny corpus; copy it before changing anything."""
+    original = once("original", lambda folder: Workspace.create(folder, TINY).run("dvc", "repro"))
     return Workspace(original).copy(tmp_path_factory.mktemp("finished") / "project")
+
+
+@pytest.fixture(scope="session")
+def with_second_seed(finished, once) -> Workspace:
+    """A finished workspace that has been run again with a second seed, 3; `ran.json` has the stages of that run.
+
+    Copy it before changing anything.
+    """
+
+    def make(folder: Path) -> None:
+        workspace = finished.copy(folder)
+        workspace.configure("seeds=[0, 3]")
+        write_json(folder / "ran.json", workspace.ran())
+
+    return Workspace(once("second_seed", make))
+
+
+@pytest.fixture(scope="session")
+def set_up_prefect(once) -> Callable[[dict[str, str]], None]:
+    """Puts the database of a new Prefect server into the home that an environment names; a server takes seconds to
+    make it anew."""
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+        subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(folder)}, check=True, capture_output=True)
+
+    def set_up_prefect(environment: dict[str, str]) -> None:
+        home = Path(environment["PREFECT_HOME"])
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(once("prefect", make) / "prefect.db", home)
+
+    return set_up_prefect

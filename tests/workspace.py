@@ -1,10 +1,16 @@
 """A copy of the project, small enough to run whole in a test."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
@@ -77,6 +83,8 @@ class Workspace:
     def copy(self, folder: Path) -> "Workspace":
         """The same workspace, with all it has made, somewhere else."""
         shutil.copytree(self.folder, folder, symlinks=True)
+        if (sent := folder / ".state/tracking/last_sending").exists():
+            sent.touch()  # as just after a sending: the gate still sends at once, and no stage before it loads MLflow
         return Workspace(folder)
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -93,6 +101,16 @@ class Workspace:
         )
         assert not check or done.returncode == 0, done.stdout
         return done
+
+    @contextlib.contextmanager
+    def prefect(self) -> Iterator["SyncPrefectClient"]:
+        """A client of the Prefect server that the workspace's environment names."""
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        url = self.environment["PREFECT_API_URL"]
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+            yield client
 
     def configure(self, *overrides: str) -> None:
         """Write params.yaml anew: the tiny profile and `overrides`."""

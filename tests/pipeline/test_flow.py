@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 
+import httpx
 import psutil
 import pytest
 import yaml
+from prefect.client.schemas.sorting import FlowRunSort
 from workspace import ROOT, Workspace
 
 from flows.engine.stages import Outcome, StageFailed, end_all, end_trees, reason, run_command, run_stage, status
@@ -18,9 +20,10 @@ from flows.servers.process import free_address, is_up
 
 
 @pytest.fixture(scope="module")
-def served(finished, tmp_path_factory):
+def served(finished, set_up_prefect, tmp_path_factory):
     """A finished workspace in which `make serve` runs, on a port of its own."""
     workspace = finished.copy(tmp_path_factory.mktemp("served") / "project")
+    set_up_prefect(workspace.environment)
     url = f"{free_address()}/api"
     workspace.environment["PREFECT_API_URL"] = url
     serving = subprocess.Popen(
@@ -32,9 +35,9 @@ def served(finished, tmp_path_factory):
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while workspace.run("prefect", "deployment", "inspect", "asc/full", check=False).returncode:
+    while not is_served(url):
         assert serving.poll() is None and time.monotonic() < deadline
-        time.sleep(1)
+        time.sleep(0.2)
     yield workspace
     serving.send_signal(signal.SIGINT)
     try:
@@ -42,6 +45,12 @@ def served(finished, tmp_path_factory):
     except subprocess.TimeoutExpired:
         end_trees({serving.pid})
     assert not is_up(url), "the server outlived the process that started it"
+
+
+def is_served(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{url}/deployments/name/asc/full").status_code == 200
+    return False
 
 
 def processes_in(workspace: Workspace) -> list[str]:
@@ -64,25 +73,15 @@ def deployment_run(
 
 def artifact(workspace: Workspace, key: str) -> str:
     """The latest Markdown artifact of a name."""
-    code = (
-        "from prefect.client.orchestration import get_client\n"
-        f"wanted = {{'artifacts': {{'key': {{'any_': ['{key}']}}}}}}\n"
-        "with get_client(sync_client=True) as client:\n"
-        "    found = client.request('POST', '/artifacts/latest/filter', json=wanted)\n"
-        "    print(found.json()[0]['data'])\n"
-    )
-    return workspace.run("python", "-c", code).stdout
+    wanted = {"artifacts": {"key": {"any_": [key]}}}
+    with workspace.prefect() as client:
+        return client.request("POST", "/artifacts/latest/filter", json=wanted).json()[0]["data"]
 
 
 def last_message(workspace: Workspace) -> str:
     """The state message of the latest flow run, as the API gives it."""
-    code = (
-        "from prefect.client.orchestration import get_client\n"
-        "from prefect.client.schemas.sorting import FlowRunSort\n"
-        "with get_client(sync_client=True) as client:\n"
-        "    print(client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0].state.message)\n"
-    )
-    return workspace.run("python", "-c", code).stdout
+    with workspace.prefect() as client:
+        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0].state.message
 
 
 def test_a_good_run_returns_0_and_leaves_its_result(served):
@@ -149,8 +148,9 @@ def test_parameters_of_every_deployment_are_explained_in_prefect():
             assert described.get("description"), f"asc/{name}: {parameter}"
 
 
-def test_without_a_server_the_flow_runs_as_well(finished, tmp_path):
+def test_without_a_server_the_flow_runs_as_well(finished, set_up_prefect, tmp_path):
     workspace = finished.copy(tmp_path / "project")
+    set_up_prefect(workspace.environment)
     # A port where nothing listens stands for the configured server that was not started.
     done = workspace.run("python", "-m", "flows.full", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert "Finished in state Completed()" in done.stdout

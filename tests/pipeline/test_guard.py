@@ -76,9 +76,10 @@ def wait_for(condition, process: subprocess.Popen[bytes], seconds: float = 120) 
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory) -> Iterator[Site]:
+def services(set_up_prefect, tmp_path_factory) -> Iterator[Site]:
     """What `make services` starts, and a worker."""
     here = site(tmp_path_factory.mktemp("services"))
+    set_up_prefect(here.environment)
     servers = here.start("flows.servers.services")
     wait_for(lambda: is_up(here.mlflow) and is_up(here.api), servers)
     created = here.run("prefect", "work-pool", "create", "local", "--type", "process")
@@ -91,9 +92,10 @@ def services(tmp_path_factory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def composed(tmp_path_factory) -> Iterator[Site]:
+def composed(set_up_prefect, tmp_path_factory) -> Iterator[Site]:
     """The Prefect of compose.yaml, with the command and the files of its container, but on sqlite."""
     here = site(tmp_path_factory.mktemp("composed"))
+    set_up_prefect(here.environment)
     (here.folder / "prefect.toml").unlink()
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     service = compose["services"]["prefect"]

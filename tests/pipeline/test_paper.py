@@ -16,8 +16,9 @@ QUICK = "{epochs: 1, learning_rate: 0.02}"
 
 
 @pytest.fixture(scope="module")
-def paper(finished, tmp_path_factory) -> Workspace:
+def paper(finished, set_up_prefect, tmp_path_factory) -> Workspace:
     workspace = finished.copy(tmp_path_factory.mktemp("paper") / "project")
+    set_up_prefect(workspace.environment)
     overrides = [
         "paper.seeds=[0]",
         f"paper.systems=[{', '.join(ROWS)}]",

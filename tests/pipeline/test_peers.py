@@ -109,7 +109,8 @@ def test_the_report_has_tables_sources_and_settings(peers, folds):
     assert figures and set(figures) <= set(cells) and not any("**" in each for each in cells)
 
 
-def test_the_flow_finds_every_stage_up_to_date_where_dvc_has_its_outputs(peers):
+def test_the_flow_finds_every_stage_up_to_date_where_dvc_has_its_outputs(peers, set_up_prefect):
+    set_up_prefect(peers.environment)
     peers.run("dvc", "commit", "--force", "pipeline/peers/dvc.yaml")  # an output that is elsewhere is an error
     told = peers.run("python", "-m", "flows.peers", PREFECT_API_URL="http://127.0.0.1:9/api").stdout
     assert "Running stage" not in told

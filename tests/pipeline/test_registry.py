@@ -163,10 +163,10 @@ def hand_over(folder: Path, accuracy: float, features: str | None = None, seeds:
     return journal
 
 
-def command(*arguments: str) -> tuple[int, str]:
+def command(*arguments: str, name: str = "registry", main=registry.app) -> tuple[int, str]:
     told = io.StringIO()
     with redirect_stdout(told), redirect_stderr(told), pytest.raises(SystemExit) as end:
-        run(registry.app, "registry", list(arguments))
+        run(main, name, list(arguments))
     return end.value.code, told.getvalue()
 
 
@@ -295,15 +295,17 @@ def test_mistakes_are_one_line(here, finished):
 @pytest.mark.parametrize(
     "store", ["http://user:secret@127.0.0.1:1", "postgresql://user:sec/ret@127.0.0.1:1/db?password=secret"]
 )
-def test_no_password_of_a_store_is_shown_or_kept(finished, tmp_path, store):
+def test_no_password_of_a_store_is_shown_or_kept(finished, tmp_path, monkeypatch, store):
     workspace = finished.copy(tmp_path / "project")
     environment = {"MLFLOW_TRACKING_URI": store}
     repro = workspace.run("dvc", "repro", "--single-item", "--force", "gate", **environment)
     told = [repro.stdout]
-    for command in ("sync", "registry show"):
-        done = workspace.run("python", "-m", *f"pipeline.release.{command}".split(), check=False, **environment)
-        assert done.returncode == 1 and len(done.stdout.splitlines()) == 1, done.stdout
-        told.append(done.stdout)
+    monkeypatch.chdir(workspace.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    for name, main, arguments in (("sync", sync.main, []), ("registry", registry.app, ["show"])):
+        code, line = command(*arguments, name=name, main=main)
+        assert code == 1 and len(line.splitlines()) == 1, line
+        told.append(line)
     assert all("127.0.0.1:1" in text for text in told)
     assert not [text for text in told if "sec" in text]
     kept = [path for path in (workspace.folder / ".state/tracking").rglob("*") if path.is_file()]

@@ -291,7 +291,7 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def test_a_sweep_that_is_killed_twice_ends_with_the_trials_that_were_wanted(tmp_path, monkeypatch):
+def test_a_sweep_that_is_killed_twice_ends_with_the_trials_that_were_wanted(set_up_prefect, tmp_path, monkeypatch):
     held_back = "data.validation={locations: 0.3, devices: 1, seed: 0}"
     more = "synthetic={clip_seconds: 1.0, train_recordings: 4, train_copies: 1, test_recordings: 1, seed: 0}"
     workspace = Workspace.create(tmp_path / "project", [*TINY, more, held_back, "data.expect.counts=null"])
@@ -299,6 +299,7 @@ def test_a_sweep_that_is_killed_twice_ends_with_the_trials_that_were_wanted(tmp_
     file.parent.mkdir()
     file.write_text(json.dumps(SPACE | {"trials": 4, "space": RATE | {"teachers.asc.schedule.epochs": [1]}}))
     url = f"{free_address()}/api"
+    set_up_prefect(workspace.environment)
     monkeypatch.setenv("PREFECT_HOME", workspace.environment["PREFECT_HOME"])
     workspace.environment["PREFECT_API_URL"] = url
     with prefect_server(url):
