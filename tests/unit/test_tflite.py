@@ -131,6 +131,13 @@ def test_the_numbers_of_a_large_network_are_in_the_int8_file_where_they_belong(c
     assert np.corrcoef(run(tmp_path, integers, clips[:4]).ravel(), expected(network, clips[:4]).ravel())[0, 1] > 0.5
 
 
+def test_nothing_is_left_in_an_int8_file_of_the_one_that_it_was_made_from(integers):
+    model = parse(integers)
+    used = {0, *(each.buffer for each in (*model.subgraphs[0].tensors, *model.metadata))}
+    assert used == set(range(len(model.buffers)))
+    assert integers.count(b'"labels"') == 1
+
+
 def test_the_file_is_mostly_weights_and_not_words(floats):
     weights = sum(len(tensor.data) for tensor in reading.graph_of(floats).tensors if tensor.data)
     assert len(floats) < 2 * weights

@@ -154,12 +154,13 @@ def seal(model: Any) -> bytes:
 
 def add_metadata(model: Any, name: str, content: bytes) -> None:
     """Put an entry of bytes into a model, in place of one of that name."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(content, np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = name, len(model.buffers) - 1
-    model.metadata = [each for each in model.metadata or [] if _name(each.name) != name] + [entry]
+    entry = next((each for each in model.metadata or [] if _name(each.name) == name), None)
+    if entry is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers)
+        model.buffers.append(schema.BufferT())
+        model.metadata = [*(model.metadata or []), entry]
+    model.buffers[entry.buffer].data = np.frombuffer(content, np.uint8)
 
 
 def metadata(model: Any, name: str) -> list[bytes]:
