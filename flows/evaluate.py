@@ -29,7 +29,8 @@ def asc_evaluate(
     """Accuracy and log loss of a packaged model: overall, by device, on seen and unseen devices; the log has JSON.
 
     Args:
-        package: a file that the stage quantize has made, where the worker runs: models/0/quantized.asc.
+        package: a file that the stage quantize has made, or one exported from it, where the worker runs:
+            models/0/quantized.asc.
         profile: a file of pipeline/conf; null keeps params.yaml.
         overrides: key=value, as pipeline.configure takes them: "prune.ratio=0.8".
         limits: minutes after which a stage is ended, by its name: {"train_teacher": 90}; null for generous ones.

@@ -68,8 +68,13 @@ def sent(execution: str) -> dict[str, str]:
 
 
 def evaluation(result: dict[str, Any]) -> str:
-    """The metrics of one package, devices below each other."""
+    """The metrics of one package or exported file, devices below each other."""
     size = result["size"]
+    counted = (
+        f"{size['nonzero_parameters']} non-zero parameters, {size['counted_bytes']} bytes counted, "
+        if "counted_bytes" in size
+        else ""
+    )
     rows = [
         [name, "-" if result[key] is None else f"{result[key]:.1f}", ""]
         for name, key in (("all", "accuracy"), ("seen", "accuracy_seen"), ("unseen", "accuracy_unseen"))
@@ -80,8 +85,7 @@ def evaluation(result: dict[str, Any]) -> str:
         for device, accuracy in result["accuracy_by_device"].items()
     ]
     return (
-        f"# {as_text(result['package'])}\n\n{result['clips']} test clips; "
-        f"{size['nonzero_parameters']} non-zero parameters, {size['counted_bytes']} bytes counted, "
-        f"{size['file_bytes']} in the file.\n\n"
+        f"# {as_text(result['package'])}\n\n{result['clips']} test clips; {counted}"
+        f"{size['file_bytes']} bytes in the file.\n\n"
         f"{markdown_table(['devices', 'accuracy, percent, mean over the scenes', 'log loss'], rows)}"
     )

@@ -13,10 +13,16 @@ MEMORY = (
 def costs(device: dict[str, Any]) -> list[list[str]]:
     """A row a file, under `COSTS`."""
     return [
-        [Path(row["file"]).name, f"{row['file_bytes'] / 1024:.1f}", f"{row['macs_per_second']:,}",
-         ", ".join(f"{size / 1024:,.0f} in {kind}" for kind, size in row["ram_bytes"].items())]
+        [Path(row["file"]).name, f"{row['file_bytes'] / 1024:.1f}", f"{row['macs_per_second']:,}", _memory(row)]
         for row in device["costs"]
-    ]  # fmt: skip
+    ]
+
+
+def _memory(row: dict[str, Any]) -> str:
+    sizes = [f"{size / 1024:,.0f} in {kind}" for kind, size in row["ram_bytes"].items()]
+    if row["arena_bytes"] is not None:
+        sizes.append(f"{row['arena_bytes'] / 1024:,.0f} as its interpreter says")
+    return ", ".join(sizes)
 
 
 def told(exported: dict[str, Any]) -> str:

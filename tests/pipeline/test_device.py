@@ -15,6 +15,7 @@ from asc_core.errors import UserError
 from asc_core.evaluation.metrics import score
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.models.config import NetworkConfig
+from flows.engine.report import evaluation
 from pipeline.configure import parameters
 from pipeline.device.shipped import limits, on_device
 from pipeline.params import ExportGate
@@ -124,5 +125,8 @@ def test_a_run_leaves_what_ships_and_files_are_measured_beside_the_package(finis
     own, exported = finished.run("python", "-m", "pipeline.release.measure", *files).stdout.splitlines()
     assert "compared" not in json.loads(own) and json.loads(exported)["compared"]["agreement"] == 100
     assert json.loads(exported)["accuracy"] == json.loads(own)["accuracy"] == cost["exported"]["accuracy"]
+    for line, counted in ((own, True), (exported, False)):  # as deployment asc/evaluate tells it
+        told = evaluation(json.loads(line))
+        assert "bytes in the file" in told and ("bytes counted" in told) == counted
     table = finished.run("python", "-m", "pipeline.release.measure", "--table", *files).stdout
     assert table.count(".asc") == 1 and str(graph) in table and "100.00" in table

@@ -63,6 +63,17 @@ def test_what_is_fused_takes_no_memory_and_uneven_zeros_are_put_around_first():
     assert uneven["float32"] == 4 * (padded + after) + memory.kept(3 + 2, 2, 2, 5)
 
 
+def test_squares_have_16_bit_where_all_else_has_8():
+    values = {name: helper.make_tensor_value_info(name, 1, [1, 1, 8, 8]) for name in ("features", "logits")}
+    square = helper.make_node("Mul", ["features", "features"], ["logits"])
+    graph = helper.make_graph([square], "square", [values["features"]], [values["logits"]])
+    found = memory.estimate(*with_shapes(helper.make_model(graph), (1, 1, 8, 8)))
+    assert found["float32"] == 2 * 4 * 64 + memory.kept(2, 1, 1, 0)
+    assert found["int8"] == 2 * 2 * 64 + memory.kept(
+        3, 2, 2, 0
+    )  # a copy in 16 bit and its squares; the input is gone by then
+
+
 def test_in_8_bit_a_network_takes_between_a_quarter_and_half_of_the_memory(model):
     found = costs(model)
     structure = memory.kept(300, 170, 170, 600)  # about

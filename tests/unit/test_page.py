@@ -54,7 +54,7 @@ def run() -> Run:
         device={"seed": 0, "exported": {"form": "onnx", "agreement": 99.5, "probability_difference": 1e-6,
                                         "logit_cosine": 1.0, **ANSWERED},
                 "costs": [{"file": "a/<b>.asc", "file_bytes": 2048, "macs_per_second": 1234,
-                           "ram_bytes": {"float32": 4096, "int8": 1024}}]},
+                           "ram_bytes": {"float32": 4096, "int8": 1024}, "arena_bytes": 2048}]},
     )  # fmt: skip
 
 
@@ -139,7 +139,9 @@ def test_parameters_that_differ_from_the_nearest_profile_are_named():
 
 def test_what_ships_is_told_with_its_costs_and_beside_its_exported_file(run):
     section = details.device(run)
-    assert cells(section, "What ships") == {"<b>.asc": ["2.0", "1,234", "4 in float32, 1 in int8"]}
+    assert cells(section, "What ships") == {
+        "<b>.asc": ["2.0", "1,234", "4 in float32, 1 in int8, 2 as its interpreter says"]
+    }
     beside = cells(section, "log loss")
     assert beside["accuracy"] == ["71.2", "71.2"] and beside['accuracy on "><s>'] == ["60.0", "60.0"]
     assert any("in 99.50 % of the test clips" in part.text for part in section.parts if isinstance(part, Text))
