@@ -105,9 +105,11 @@ def heard_of(predictor: "Predictor", path: Path) -> Heard:
     Raises:
         UserError: it cannot be used.
     """
+    import numpy as np
+
     means: list[np.ndarray] = []
 
-    def windows() -> "Iterator[np.ndarray]":
+    def windows() -> Iterator[np.ndarray]:
         for window in predictor.frontend.windows(path):
             means.append(window.mean(axis=(0, 2)))  # (mel,)
             yield window
@@ -115,7 +117,7 @@ def heard_of(predictor: "Predictor", path: Path) -> Heard:
     confidence = float(predictor.probabilities(windows(), str(path)).max())
     named = RECORDING.fullmatch(path.stem)
     recording = str(path.parent / named[1]) if named else str(path)
-    return Heard(recording, spectrum(sum(means) / len(means)), confidence, read_header(path).sample_rate or 0)
+    return Heard(recording, spectrum(np.mean(means, axis=0)), confidence, read_header(path).sample_rate or 0)
 
 
 def judge(before: Reference, heard: list[Heard], limit: float, least: float) -> tuple[Shift, list[int]]:

@@ -61,17 +61,17 @@ def reference(store: "FeatureStore", answers: pd.DataFrame) -> Reference:
     heard = answers[~answers["unseen"]]
     largest = heard.select_dtypes("number").max(axis=1)
     confidences = largest.groupby([heard[key] for key in RECORDING]).mean()
-    spectra, confidences = _thinned(spectra), _thinned(confidences)
+    spectra, sure = _thinned(spectra), _thinned(confidences.to_frame("confidence"))
     return Reference(
         spectra.to_numpy(np.float32),
         spectra.index.get_level_values("device").to_numpy(),
-        confidences.to_numpy(np.float32),
-        confidences.index.get_level_values("device").to_numpy(),
+        sure["confidence"].to_numpy(np.float32),
+        sure.index.get_level_values("device").to_numpy(),
         sorted({int(rate) for rate in clips["sample_rate"]}),
     )
 
 
-def _thinned(table: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     """Up to `MOST` rows of each device, evenly over the locations by name."""
     device = table.index.get_level_values("device")
     kept = [np.flatnonzero(device == name) for name in device.unique()]

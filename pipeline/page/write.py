@@ -22,6 +22,8 @@ SECTIONS: list[Callable[[Run], Section | None]] = [
 OTHERS = Links([
     Link("paper/index.html", "Tables of the publications", "made by `make paper`"),
     Link("peers/index.html", "Systems of others beside ours", "made by `make peers`"),
+    Link("shares/index.html", "Accuracy by the share of the training data", "made by `make shares`"),
+    Link("sweeps/index.html", "Sweeps", "made by `asc sweep`"),
 ])  # fmt: skip
 
 

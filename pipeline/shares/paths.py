@@ -6,6 +6,7 @@ EXPERIMENT = "asc-shares"
 REPORTS = Path("reports/shares")
 TABLE = REPORTS / "shares.md"
 PLOT = REPORTS / "shares.png"
+PAGE = REPORTS / "index.html"
 WORK = Path(".state/shares")  # features on their way
 FEATURES = Path("data/shares/features")  # of the whole training split, and the test split
 LISTS = Path("data/shares/lists")  # the training clips of each share

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from asc_core import UserError
 from asc_core.cli import tell
-from asc_core.files import write_json
+from asc_core.files import read_json, write_json
 from pipeline import configure
+from pipeline.page.parts import Part, Section, Table, Text
+from pipeline.page.render import page
+from pipeline.page.systems import BACK
 from pipeline.reporting.tables import as_text, markdown_table
 from pipeline.runtime.journal import Journal, write_text
 from pipeline.sweep import profile
@@ -69,9 +72,8 @@ def importances(study: Study, complete: int) -> dict[str, float]:
     return {key: round(share, 4) for key, share in get_param_importances(study.study).items()}
 
 
-def markdown(found: dict[str, Any], search: Search) -> str:
-    """The report as people read it."""
-    keys = list(search.tried)
+def table_of(found: dict[str, Any], keys: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of the first trials."""
     rows = [
         [
             str(each["trial"]),
@@ -81,12 +83,34 @@ def markdown(found: dict[str, Any], search: Search) -> str:
         ]
         for each in found["trials"][:SHOWN]
     ]
-    text = (
-        f"# Sweep {found['name']}\n\n{found['finished']} trials of {found['stage']}, seed {found['seed']}, judged by "
-        f"{as_text(found['metric'])} at their end; {found['ended_early']} of them were ended early. The best of many "
-        "looks better than it is: what its settings are worth, the test split says, once.\n\n"
-        f"{markdown_table(['trial', found['metric'], *keys, ''], rows)}"
+    return ["trial", found["metric"], *keys, "ended early"], rows
+
+
+def told(found: dict[str, Any]) -> str:
+    """What was tried, and how far to believe it."""
+    return (
+        f"{found['finished']} trials of {found['stage']}, seed {found['seed']}, judged by {found['metric']} at their "
+        f"end; {found['ended_early']} of them were ended early. The best of many looks better than it is: what its "
+        "settings are worth, the test split says, once."
     )
+
+
+def section(found: dict[str, Any]) -> Section:
+    """A sweep as a part of the page of all sweeps."""
+    parts: list[Part] = [
+        Text(told(found)),
+        Table("Trials, the best first", *table_of(found, [*found["best"]["params"]])),
+    ]
+    if found["importances"]:
+        shares = [[key, f"{100 * share:.0f} %"] for key, share in found["importances"].items()]
+        parts.append(Table("What tells good trials from others", ["parameter", "share"], shares))
+    return Section(f"sweep-{found['name']}", f"Sweep {found['name']}", parts)
+
+
+def markdown(found: dict[str, Any], search: Search) -> str:
+    """The report as people read it."""
+    table = markdown_table(*table_of(found, list(search.tried)))
+    text = f"# Sweep {found['name']}\n\n{as_text(told(found))}\n\n{table}"
     if len(found["trials"]) > SHOWN:
         text += f"\nThe JSON file beside this one has the other {len(found['trials']) - SHOWN}.\n"
     if found["importances"]:
@@ -120,6 +144,8 @@ def publish(search: Search) -> None:
     name, best = search.space.name, found["best"]
     write_json(REPORTS / f"{name}.json", found)
     write_text(REPORTS / f"{name}.md", markdown(found, search))
+    every = [section(read_json(path)) for path in sorted(REPORTS.glob("*.json"))]
+    write_text(REPORTS / "index.html", page("Sweeps", [*every, BACK]))
     profile.write(search, best["params"], head(found, search))
     journal = Journal("sweep", None, search.settings({}).model_dump(mode="json"))
     journal.metrics({search.space.metric: best["value"], "trials": found["finished"]}, summary=True)

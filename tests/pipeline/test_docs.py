@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 import re
 import shlex
 import tomllib
@@ -98,21 +99,38 @@ def test_a_command_of_dvc_takes_what_it_is_given(command, whole):
         pytest.fail(f"dvc does not take: {command}")
 
 
+OPTIONS = {  # of the commands of Prefect that the pages have
+    ("server", "start"): set(),
+    ("block", "ls"): set(),
+    ("automation", "create"): {"--from-file"},
+    ("deployment", "run"): {"--watch", "-p"},
+    ("deployment", "schedule", "create"): {"--cron", "--timezone"},
+}
+
+
 @pytest.mark.parametrize(("command", "whole"), of("prefect"))
 def test_a_deployment_takes_what_it_is_given(command, whole):
     words = shlex.split(command, comments=True)[1:]
-    if words[:2] == ["server", "start"]:
-        return
-    assert words[:2] == ["deployment", "run"]
-    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    entrypoints = {f"asc/{each['name']}": each["entrypoint"] for each in deployments}
-    file, _, flow = entrypoints[words[2]].partition(":")
-    taken = inspect.signature(getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), flow).fn)
-    rest = iter(words[3:])
-    for word in rest:
-        assert word in ("--watch", "-p")
-        if word == "-p":
-            assert next(rest).partition("=")[0] in taken.parameters
+    (known,) = [each for each in OPTIONS if tuple(words[: len(each)]) == each]
+    rest = words[len(known) :]
+    assert {word for word in rest if word.startswith("-")} <= OPTIONS[known]
+    if known[0] == "deployment":
+        deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+        entrypoints = {f"asc/{each['name']}": each["entrypoint"] for each in deployments}
+        file, _, flow = entrypoints[rest[0]].partition(":")
+        module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        taken = inspect.signature(getattr(module, flow).fn).parameters
+        given = [value.partition("=")[0] for key, value in itertools.pairwise(rest) if key == "-p"]
+        assert set(given) <= set(taken)
+
+
+def test_the_automation_on_the_page_is_one_of_prefect():
+    from prefect.events.schemas.automations import AutomationCore
+
+    text = (ROOT / "docs/orchestration.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    automation = AutomationCore.model_validate(yaml.safe_load(text))
+    assert automation.trigger.expect == {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
+    assert [action.type for action in automation.actions] == ["send-notification"]
 
 
 def test_the_pages_of_the_site_are_those_that_there_are():

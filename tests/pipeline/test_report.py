@@ -21,7 +21,9 @@ def test_a_finished_run_has_its_report(finished):
     assert "train_teacher@0-asc" in html and "<td>CPython" in html
     marks = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
     links = r"(?:src|href)=\"(?!data:|#)([^\"]*)"
-    assert 'src="' in marks and re.findall(links, marks) == ["paper/index.html", "peers/index.html"]
+    assert 'src="' in marks and re.findall(links, marks) == [
+        f"{name}/index.html" for name in ("paper", "peers", "shares", "sweeps")
+    ]
     curves = pd.read_csv(finished.folder / "reports/plots/curves.csv")
     assert len(curves) == 5 and curves.groupby("network")["epoch"].max()["teacher"] == 2
     assert all(f'id="curve-{network}-loss"' in html for network in ("teacher", "student", "pruned", "quantized"))

@@ -73,6 +73,8 @@ def test_the_table_has_a_row_a_system_a_column_a_share_and_what_is_published(pro
     assert "| baseline of 2024, published, on TAU 2022 | 53.2 | 57.0 |" in text
     assert "50 %: " in text and "and nothing of who is ahead" in text
     assert (project / paths.PLOT).read_bytes().startswith(b"\x89PNG")
+    page = (project / paths.PAGE).read_text()
+    assert f'<td class="number">{row["50"]["accuracy"]["mean"]:.1f} [' in page and 'id="shares-accuracy"' in page
 
 
 def test_lists_that_the_corpus_has_are_taken_and_have_to_be_nested(project, rendered, tmp_path, monkeypatch):

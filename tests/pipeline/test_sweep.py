@@ -314,6 +314,8 @@ def test_a_sweep_that_is_killed_twice_ends_with_the_trials_that_were_wanted(set_
         running = start(workspace)
         assert running.wait() == 0, (workspace.folder / "log").read_text()
     monkeypatch.chdir(workspace.folder)
+    page = (workspace.folder / "reports/sweeps/index.html").read_text()
+    assert "Sweep tiny" in page and page.count('<th scope="row">') >= 4
     trials = optuna.load_study(study_name="tiny", storage=f"sqlite:///{study.FOLDER}/tiny.db").trials
     ended = [trial.params for trial in trials if trial.state != TrialState.FAIL]
     assert len(ended) == len({json.dumps(each) for each in ended}) == 4

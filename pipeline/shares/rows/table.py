@@ -39,11 +39,11 @@ def _metrics(stem: str, name: str, seeds: list[int], share: int) -> dict[str, An
     return {key: over_seeds([each[key] for each in measured], bounds.get(key)) for key in METRICS}
 
 
-def markdown(rows: list[dict[str, Any]], shares: Shares) -> str:
-    """A table a metric; of accuracy the published figures too."""
+def tables_of(rows: list[dict[str, Any]], shares: Shares) -> dict[str, tuple[str, list[str], list[list[str]]]]:
+    """Title, heads and cells of a table a metric; of accuracy with the published figures."""
     percent = sorted(shares.percent)
     heads = ["system", *(f"{share} %" for share in percent)]
-    parts = []
+    tables = {}
     for key, head in METRICS.items():
         lines = [[row["label"], *(cell(row["shares"][str(share)][key]) for share in percent)] for row in rows]
         if key == "accuracy":
@@ -52,5 +52,11 @@ def markdown(rows: list[dict[str, Any]], shares: Shares) -> str:
                     continue
                 told = [f"{figures[share]:.1f}" if share in figures else "-" for share in percent]
                 lines.append([f"{name}, published, on {CORPUS}", *told])
-        parts.append(f"{head} in percent, {BRACKETS}:\n\n{markdown_table(heads, lines)}")
+        tables[key] = (f"{head} in percent, {BRACKETS}", heads, lines)
+    return tables
+
+
+def markdown(rows: list[dict[str, Any]], shares: Shares) -> str:
+    """A table a metric."""
+    parts = [f"{title}:\n\n{markdown_table(heads, lines)}" for title, heads, lines in tables_of(rows, shares).values()]
     return "\n".join(parts)

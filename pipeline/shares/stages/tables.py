@@ -1,10 +1,15 @@
 """Stage tables: accuracy by share, as JSON, as Markdown and as a plot."""
 
 import json
+from typing import Any
 
 import pandas as pd
 
 from asc_core.files import write_json
+from pipeline.page import charts
+from pipeline.page.parts import Figure, Part, Section, Table, Text
+from pipeline.page.render import page
+from pipeline.page.systems import BACK
 from pipeline.params import Params
 from pipeline.paths import made
 from pipeline.reporting import plots
@@ -13,27 +18,43 @@ from pipeline.runtime.journal import Journal, write_text
 from pipeline.runtime.stage import run
 from pipeline.shares import paths, settings
 from pipeline.shares.rows.published import CORPUS, PUBLISHED
-from pipeline.shares.rows.table import markdown, rows_of
+from pipeline.shares.rows.table import markdown, rows_of, tables_of
 from pipeline.shares.settings import Shares
 
 
-def text(table: str, clips: dict[int, int], shares: Shares) -> str:
-    """The report: the tables, and what they are made of."""
+def told(clips: dict[int, int], shares: Shares) -> str:
+    """What the tables are made of."""
     counts = ", ".join(f"{share} %: {count:,}" for share, count in sorted(clips.items()))
     seeds = ", ".join(map(str, shares.seeds))
     return (
-        "# Accuracy by the share of the training data\n\n"
         f"Every share is within the next one; training clips: {as_text(counts)}. All are tested on the same clips, the "
         f"mean is over the seeds {seeds}. Published figures are of another corpus, {CORPUS}: they tell how a baseline "
-        f"gains by more data, and nothing of who is ahead.\n\n{table}"
+        "gains by more data, and nothing of who is ahead."
     )
+
+
+def sections(rows: list[dict[str, Any]], clips: dict[int, int], shares: Shares) -> list[Section]:
+    """The report as a page: a chart and a table a metric."""
+    drawn: list[Part] = [Text(told(clips, shares))]
+    for key, (title, heads, cells) in tables_of(rows, shares).items():
+        points = [
+            {"training clips, %": int(share), "accuracy, %": round(value[key]["mean"], 2), "system": row["label"]}
+            for row in rows
+            for share, value in row["shares"].items()
+            if value[key]
+        ]
+        highest = max(points, key=lambda point: point["accuracy, %"])
+        said = f"Highest: {highest['system']} with {highest['training clips, %']} % of the training clips."
+        spec = charts.lines(points, "training clips, %", "accuracy, %", "system")
+        drawn.append(Figure(f"shares-{key.replace('_', '-')}", title, said, spec, Table(title, heads, cells)))
+    return [Section("shares", "Accuracy by the share of the training data", drawn), BACK]
 
 
 def tables(params: Params, journal: Journal) -> None:
     """Write the table as JSON, Markdown and a plot."""
     shares = settings.load()
     rows = rows_of(shares)
-    clips = {share: len(pd.read_csv(made(paths.clips(share)), sep="\t")) for share in shares.percent}
+    clips: dict[int, int] = {share: len(pd.read_csv(made(paths.clips(share)), sep="\t")) for share in shares.percent}
     journal.tags({"table": "shares", "row": "all"})
     used = json.loads(shares.model_dump_json())
     published = {"corpus": CORPUS, "accuracy": PUBLISHED}
@@ -41,10 +62,11 @@ def tables(params: Params, journal: Journal) -> None:
         paths.REPORTS / "shares.json", {"settings": used, "clips": clips, "systems": rows, "published": published}
     )
     table = markdown(rows, shares)
-    write_text(paths.TABLE, text(table, clips, shares))
+    write_text(paths.TABLE, f"# Accuracy by the share of the training data\n\n{told(clips, shares)}\n\n{table}")
+    write_text(paths.PAGE, page("Accuracy by the share of the training data", sections(rows, clips, shares)))
     plots.accuracy_by_share(rows, {f"{name} ({CORPUS})": each for name, each in PUBLISHED.items()}, paths.PLOT)
-    for suffix in ("json", "md", "png"):
-        journal.artifact(paths.TABLE.with_suffix(f".{suffix}"))
+    for file in (*(paths.TABLE.with_suffix(f".{suffix}") for suffix in ("json", "md", "png")), paths.PAGE):
+        journal.artifact(file)
     print(table)
 
 
