@@ -40,9 +40,9 @@ def test_one_of_the_processes_writes_and_tells_everything(workspace, tmp_path):
         assert done.stdout.count("train_teacher@0-asc: epoch 1/1") == 1 and checkpoint.exists()
         (journal,) = set(workspace.folder.glob(".state/tracking/*/*.jsonl")) - before
         events = [json.loads(line) for line in journal.read_text().splitlines()]
-        assert [event["event"] for event in events] == ["start", *2 * ["metrics"], "artifact", "metrics", "end"]
+        assert [event["event"] for event in events] == ["start", "tags", *2 * ["metrics"], "artifact", "metrics", "end"]
         assert events[0]["name"] == "train_teacher@0-asc" and events[-1]["status"] == "FINISHED"
-        losses.append(events[2]["values"]["loss"])
+        losses.append(events[3]["values"]["loss"])
     assert (tmp_path / "written").read_text().split() == 3 * ["models/0/teachers/asc.safetensors"]
     assert losses[1] == losses[2] == pytest.approx(losses[0], abs=0.05) and losses[1] != losses[0]
 
