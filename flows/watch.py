@@ -4,6 +4,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.engine.execution import RUNNER
 from flows.engine.stages import run_command
 
 LIMIT = 4 * 60  # minutes
@@ -25,7 +26,7 @@ def watch_folder(model: str, folder: str) -> None:
         create_markdown_artifact(key="watch", markdown=text, description=f"{folder} beside what {model} was trained on")
 
 
-@flow(name="asc")
+@flow(name="asc", task_runner=RUNNER)
 def asc_watch(folder: str, model: str = "models/0/quantized.asc") -> None:
     """Whether the recordings in a folder, without labels, are like those that a model was trained on.
 

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from asc_core import UserError
 from asc_core.cores import usable_cores
+from flows.engine.progress import Progress
 from flows.engine.stages import LIMITS, Outcome, StageFailed, end_all, run_command, run_stage
 from flows.engine.workspace import locked_workspace
 from pipeline import params
@@ -59,7 +60,7 @@ def stage(target: str, execution: "Execution", threads: int | None, pull: bool) 
             raise StageFailed(f"{target}: not started, the run was ended")
         outcome = run_stage(
             target,
-            logger.info,
+            Progress(target, logger.info),
             threads=threads,
             execution=execution.name,
             force=kind in execution.force,

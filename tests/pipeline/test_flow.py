@@ -110,6 +110,8 @@ def test_seeds_of_a_run_are_trained_side_by_side_and_summarised(served):
     assert done.returncode == 0, done.stdout
     summary = json.loads((served.folder / "reports/summary.json").read_text())
     assert summary["quantized"]["accuracy"]["n"] == 3
+    for key in ("train-teacher-2-asc", "quantize-1"):
+        assert float(artifact(served, key)) == 100
 
 
 def test_a_package_is_evaluated_device_by_device(served):
