@@ -13,7 +13,8 @@ from asc_core.cli import run
 from asc_core.files import replacing
 from asc_core.text import printable
 from pipeline import dialect
-from pipeline.params import PARAMS, Params, Section, check, nearest, read_yaml
+from pipeline.params import PARAMS, Params
+from pipeline.sections import Section, check, nearest, read_yaml
 
 PROFILES = Path(__file__).with_name("conf")
 NAMED = ("teachers",)  # sections whose keys are names that a profile chooses

@@ -1,26 +1,21 @@
 """params.yaml, typed and strict: read once, in one place, and any key that is unknown or ill-typed is named."""
 
-import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from asc_core import UserError
 from asc_core.compression.config import TEMPERATURES, PruningConfig
 from asc_core.config import SEED, shown
 from asc_core.corpus.config import FetchConfig, Lists, SyntheticConfig, ValidationSplit
-from asc_core.errors import ConfigError, reason
+from asc_core.errors import ConfigError
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
 from asc_core.training.augmentation.config import AugmentConfig
 from asc_core.training.config import DistillationConfig, Schedule, TrainingConfig
-from pipeline import dialect
+from pipeline.sections import Section, check, read_yaml
 
 PARAMS = Path("params.yaml")
 
@@ -30,12 +25,6 @@ Count = Annotated[int, Field(gt=0, le=10**12)]
 Seeds = Annotated[list[Annotated[int, Field(ge=SEED.least, le=SEED.most)]], Field(min_length=1, max_length=1_000)]
 
 
-class Section(BaseModel):
-    """Keys of a file. The ranges of what configures the library are stated there, in its dataclasses."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
 def _ascending(bounds: tuple[int, int | None]) -> tuple[int, int | None]:
     if bounds[1] is not None and bounds[1] < bounds[0]:
         raise ValueError("the least must not be more than the most")
@@ -43,8 +32,6 @@ def _ascending(bounds: tuple[int, int | None]) -> tuple[int, int | None]:
 
 
 Range = Annotated[tuple[Count, Count | None], AfterValidator(_ascending)]
-
-Checked = TypeVar("Checked", bound=Section)
 
 
 class ExpectAudio(Section):
@@ -240,59 +227,6 @@ class Params(Section):
         return teachers
 
 
-def check(model: type[Checked], values: object, origin: Path | str) -> Checked:
-    """The values of a parsed YAML document as `model`.
-
-    Raises:
-        UserError: a key is unknown, missing or ill-typed; the line names each with its full path.
-    """
-    try:
-        # As JSON, because strict validation of Python objects would want dataclass instances and not mappings.
-        return model.model_validate_json(json.dumps(values))
-    except ValidationError as error:
-        raise UserError(f"{origin}: " + "; ".join(_explain(each, model) for each in error.errors())) from None
-    except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, a number of thousands of digits
-        raise UserError(f"{origin}: {reason(error)}") from None
-
-
-def _explain(error: ErrorDetails, model: type[Section]) -> str:
-    # Where a value may be of several kinds (data.validation.devices), pydantic names the kind behind the key.
-    path = [part for part in error["loc"] if part not in ("int", "list[str]")]
-    *section, last = path or [""]
-    key = ".".join(str(part) for part in path)
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: unknown key, {nearest(str(last), _keys(model, section))}"
-    if error["type"] in ("missing", "missing_argument"):
-        return f"{key}: missing key"
-    cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):
-        key = ".".join(part for part in (key, cause.field) if part)
-        return f"{key}: {cause.reason}" if key else cause.reason
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}, got {shown(error['input'])}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What to do about a key that does not exist: the one that was meant, or those that there are."""
-    names = list(known)
-    close = get_close_matches(name, names, 1)
-    return f"the nearest is {close[0]}" if close else f"known are {', '.join(names)}"
-
-
-def _keys(kind: Any, path: Sequence[str | int]) -> list[str]:
-    """The keys of the section that is found along `path`, from a section of the type `kind`."""
-    keys: dict[str, Any] = {}
-    if get_args(kind):
-        return [key for each in get_args(kind) for key in _keys(each, path)]
-    if isinstance(kind, type) and issubclass(kind, Section):
-        keys = {name: field.annotation for name, field in kind.model_fields.items()}
-    elif isinstance(kind, type) and is_dataclass(kind):
-        keys = get_type_hints(kind)
-        keys = {each.name: keys[each.name] for each in fields(kind)}
-    if not path or not keys:
-        return list(keys)
-    return _keys(keys.get(str(path[0]), kind), path[1:])  # names of releases, and positions, are no keys of a type
-
-
 def load(path: Path = PARAMS) -> Params:
     """The parameters in a YAML file.
 
@@ -300,14 +234,3 @@ def load(path: Path = PARAMS) -> Params:
         UserError: the file is missing or not YAML, or a key is unknown, missing or ill-typed.
     """
     return check(Params, read_yaml(path), path)
-
-
-def read_yaml(path: Path) -> object:
-    """What a file of parameters holds.
-
-    Raises:
-        UserError: it is missing, or not YAML in UTF-8.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; run `asc configure quick` in the project")
-    return dialect.read(path)

@@ -47,7 +47,7 @@ from asc_core.features.log_mel import LogMel, fit_length
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing
 from asc_core.progress import track
-from pipeline import params
+from pipeline import params, sections
 from pipeline.challenge.dcase2021_format import (
     About,
     Complexity,
@@ -83,7 +83,7 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
     settings = settings or params.load()
     if not about.is_file():
         raise UserError(f"{about}: no such file; the head of pipeline/challenge/dcase2021.py shows one")
-    told = params.check(About, params.read_yaml(about), about)
+    told = sections.check(About, sections.read_yaml(about), about)
     if len(set(seeds)) != len(seeds):
         raise UserError(f"--seed: {', '.join(map(str, seeds))} names a seed twice")
     members = [package.read(made(package_path(seed))) for seed in seeds]
@@ -103,7 +103,7 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
     meta = meta_of(told, settings, description, [totals(network) for network in networks], found, development)
     text = yaml.safe_dump(meta.model_dump(), sort_keys=False, allow_unicode=True)
     check_output(output, listed, scenes, f"{told.label}.output.csv")
-    params.check(Meta, yaml.safe_load(text), f"{told.label}.meta.yaml")
+    sections.check(Meta, yaml.safe_load(text), f"{told.label}.meta.yaml")
     files = {f"{told.label}.output.csv": output, f"{told.label}.meta.yaml": text}
     for name, content in files.items():
         with replacing(folder / name) as temporary:

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from asc_core import UserError
 from asc_core.compression.rules import LIMIT
-from pipeline.params import Percent, Section
+from pipeline.params import Percent
+from pipeline.sections import Section
 
 Text = Annotated[str, Field(min_length=1)]
 Score = Annotated[float, Field(ge=0)]

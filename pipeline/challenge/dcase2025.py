@@ -46,7 +46,7 @@ from asc_core.features.store import FeatureStore
 from asc_core.files import read_json, write_json, writing
 from asc_core.models.config import NETWORKS
 from asc_core.models.macs import costs
-from pipeline import params
+from pipeline import params, sections
 from pipeline.challenge import dcase2021_format, inference, trial, vendored
 from pipeline.challenge.dcase2021 import BATCH, FOLDER, batches, output_text
 from pipeline.params import Params
@@ -76,7 +76,7 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
     settings = settings or params.load()
     if not about.is_file():
         raise UserError(f"{about}: no such file; the head of pipeline/challenge/dcase2021.py shows one")
-    told = params.check(About, params.read_yaml(about), about)
+    told = sections.check(About, sections.read_yaml(about), about)
     target = folder / told.label
     if target.exists():
         raise UserError(f"{target}: is there already; move it away, or name another folder with --out")

@@ -11,7 +11,8 @@ from asc_core.errors import ConfigError
 from asc_core.models.config import NetworkConfig
 from asc_core.training.augmentation.config import AugmentConfig
 from asc_core.training.config import Schedule
-from pipeline.params import Section, Seeds, check, read_yaml
+from pipeline.params import Seeds
+from pipeline.sections import Section, check, read_yaml
 
 SETTINGS = Path("pipeline/peers/peers.yaml")
 OURS = ("student", "quantized", "ours")  # names that are not free for the systems of others

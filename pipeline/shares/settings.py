@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 
 from asc_core.config import shown
 from asc_core.errors import ConfigError
-from pipeline.params import Section, Seeds, check, read_yaml
+from pipeline.params import Seeds
 from pipeline.peers import settings as peers
+from pipeline.sections import Section, check, read_yaml
 
 SETTINGS = Path("pipeline/shares/shares.yaml")
 

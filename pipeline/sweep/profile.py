@@ -8,7 +8,8 @@ from asc_core import UserError
 from asc_core.files import replacing
 from pipeline import configure, dialect
 from pipeline.configure import NAMED, in_one_line, is_part, plain
-from pipeline.params import Params, check
+from pipeline.params import Params
+from pipeline.sections import check
 from pipeline.sweep.space import Search
 
 LINE = 119

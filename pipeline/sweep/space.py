@@ -15,7 +15,8 @@ from asc_core.config import SEED, shown
 from asc_core.errors import ConfigError
 from asc_core.features.clips import unseen_devices
 from pipeline import configure, dialect
-from pipeline.params import PARAMS, Params, Section, check, nearest, read_yaml
+from pipeline.params import PARAMS, Params
+from pipeline.sections import Section, check, nearest, read_yaml
 
 STAGES = ("train_teacher", "train_student", "prune", "quantize")
 CORPUS = ("data", "synthetic", "tau2020", "features")

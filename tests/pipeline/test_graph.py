@@ -25,7 +25,8 @@ STAGES = {
 RUNS = (
     "asc_core/config.py", "asc_core/errors.py", "asc_core/files.py", "asc_core/progress.py", "asc_core/cores.py",
     "asc_core/text.py",
-    "pipeline/params.py", "pipeline/configure.py", "pipeline/paths.py", "pipeline/paper/paths.py",
+    "pipeline/params.py", "pipeline/sections.py", "pipeline/configure.py", "pipeline/paths.py",
+    "pipeline/paper/paths.py",
     "pipeline/peers/paths.py", "pipeline/peers/settings.py", "pipeline/runtime/",
     "pipeline/shares/paths.py", "pipeline/shares/settings.py", "pipeline/shares/stages/__init__.py",
     "pipeline/stages/__init__.py", "pipeline/paper/stages/__init__.py", "pipeline/peers/stages/__init__.py",

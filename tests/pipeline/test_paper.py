@@ -9,7 +9,7 @@ from workspace import Workspace
 from asc_core import UserError
 from pipeline.configure import configure
 from pipeline.paper.rows import systems
-from pipeline.params import check, read_yaml
+from pipeline.sections import check, read_yaml
 
 ROWS = ["cp_resnet", "bc_resnet", "asc_small_none", "asc_small_resnorm", "asc_large_resnorm"]
 QUICK = "{epochs: 1, learning_rate: 0.02}"

@@ -11,7 +11,7 @@ from workspace import ROOT
 from asc_core import UserError
 from asc_core.config import Config
 from asc_core.corpus.config import Lists
-from pipeline import params
+from pipeline import params, sections
 from pipeline.configure import PROFILES, configure, parameters, profiles
 from pipeline.paper.rows import systems
 
@@ -48,8 +48,8 @@ def test_the_committed_parameters_are_the_profile_quick(tmp_path):
 def test_a_profile_is_written_whole_and_its_word_counts(profile, tmp_path):
     path = written(profile, tmp_path)
     assert params.load(path) == parameters(profile)
-    base, own = (leaves(params.read_yaml(PROFILES / f"{name}.yaml")) for name in ("base", profile))
-    found = leaves(params.read_yaml(path))
+    base, own = (leaves(sections.read_yaml(PROFILES / f"{name}.yaml")) for name in ("base", profile))
+    found = leaves(sections.read_yaml(path))
     assert {key: found[key] for key in own} == own
     for key, value in base.items():
         name = (*key[:-1], "name")
@@ -84,7 +84,7 @@ def test_an_empty_line_stands_before_every_section(profile, tmp_path):
 @pytest.mark.parametrize("profile", profiles())
 def test_a_profile_says_nothing_twice(profile):
     """But what it has a comment of its own for."""
-    base, own = (params.read_yaml(PROFILES / f"{name}.yaml") for name in ("base", profile))
+    base, own = (sections.read_yaml(PROFILES / f"{name}.yaml") for name in ("base", profile))
     remarked = {key for key, _ in comments(PROFILES / f"{profile}.yaml")}
     for path, value in leaves(own).items():
         assert leaves(base).get(path, ...) != value or {f"{key}:" for key in path} & remarked, path

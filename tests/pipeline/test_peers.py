@@ -20,13 +20,13 @@ from asc_core.features.store import FeatureStore
 from asc_core.training.config import TrainingConfig
 from pipeline import params
 from pipeline.configure import configure
-from pipeline.params import check, read_yaml
 from pipeline.peers import paths, settings
 from pipeline.peers.stages.features import check_folds, features
 from pipeline.peers.stages.ours import ours
 from pipeline.peers.stages.tables import tables
 from pipeline.peers.stages.train import job_of, train
 from pipeline.runtime.journal import SilentJournal
+from pipeline.sections import check, read_yaml
 
 SYSTEMS = ["asc_1", "cp_resnet_128k"]
 LISTS = {"train": ["filename", "scene_label"], "evaluate": ["filename", "scene_label"], "test": ["filename"]}

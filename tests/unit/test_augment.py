@@ -24,7 +24,8 @@ from asc_core.training.batches import Batch
 from asc_core.training.config import Schedule, TrainingConfig
 from asc_core.training.job import Job
 from asc_core.training.loop import fit, fit_input
-from pipeline.params import Params, check
+from pipeline.params import Params
+from pipeline.sections import check
 
 FRAME = 0.03  # seconds, of the stores
 

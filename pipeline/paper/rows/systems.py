@@ -14,7 +14,8 @@ from asc_core.config import shown
 from asc_core.errors import ConfigError
 from asc_core.models.config import NetworkConfig
 from asc_core.training.config import DistillationConfig, Schedule
-from pipeline.params import Prune, Section, Seeds, check, read_yaml
+from pipeline.params import Prune, Seeds
+from pipeline.sections import Section, check, read_yaml
 
 SETTINGS = Path("pipeline/paper/paper.yaml")
 DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")
