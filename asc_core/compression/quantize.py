@@ -62,7 +62,10 @@ class QuantConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d, *, folded: bool) -> None:
         super().__init__()
         biased = conv.bias is not None and not folded
-        self.register_buffer("weight", torch.zeros_like(conv.weight, dtype=torch.int8))
+        # Not zeros_like: of a weight on the meta device, as when a package is read, it imports sympy, for a second.
+        like = conv.weight
+        zeros = torch.empty_strided(like.shape, like.stride(), dtype=torch.int8, device=like.device).zero_()
+        self.register_buffer("weight", zeros)
         self.register_buffer("scale", None if folded else torch.ones(1, dtype=torch.float16))
         self.register_buffer("bias", torch.zeros(conv.out_channels, dtype=torch.float16) if biased else None)
         self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, conv.groups

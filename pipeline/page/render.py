@@ -12,8 +12,12 @@ from pipeline.reporting.vega import vega
 TEMPLATE = "page.html.jinja"
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """A page. Texts in it are texts, whatever names a corpus has."""
+def page(title: str, sections: Sequence[Section], script: str | None = None) -> str:
+    """A page. Texts in it are texts, whatever names a corpus has.
+
+    Args:
+        script: what `vega` gave; None to make it, which takes a second.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -25,7 +29,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
         (kind, list(run)) for kind, run in groupby(parts, key=lambda part: part.kind)
     ]
     charts = any(part.kind == "figure" for section in sections for part in section.parts)
-    script = vega() if charts else ""
+    script = (script or vega()) if charts else ""
     return environment.get_template(TEMPLATE).render(title=title, sections=sections, script=script)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from pipeline import paths
 from pipeline.page import clips, details, results
 from pipeline.page.curves import curves
 from pipeline.page.made import made
@@ -11,6 +12,7 @@ from pipeline.page.render import page
 from pipeline.page.run import Run, read
 from pipeline.params import Params
 from pipeline.paths import PAGE
+from pipeline.reporting.views import VEGA
 from pipeline.runtime.journal import write_text
 
 SECTIONS: list[Callable[[Run], Section | None]] = [
@@ -36,4 +38,5 @@ def write(params: Params, checks: list[dict[str, Any]]) -> None:
     run = read(params, checks)
     sections = [section for make in SECTIONS if (section := make(run))]
     sections += [made(params), Section("reports", "Other reports", [OTHERS])]
-    write_text(PAGE, page("Acoustic scenes: report of a run", sections))
+    script = paths.made(VEGA).read_text(encoding="utf-8")
+    write_text(PAGE, page("Acoustic scenes: report of a run", sections, script))
