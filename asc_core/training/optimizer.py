@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,10 @@ from asc_core.training.config import Schedule, TrainingConfig
 
 STEP = "step"  # how many steps a parameter has made: a number, where all else has the parameter's shape
 SQUARES = "exp_avg_sq"
+Kind = TypeVar("Kind", bound=Optimizer)
 
 
-def _uncompiled(kind: type[Optimizer]) -> type[Optimizer]:
+def _uncompiled(kind: type[Kind]) -> type[Kind]:
     """An optimiser without what tells torch's compiler to leave it alone.
 
     Its first call would import the compiler, which takes as long as torch itself, and nothing here is compiled.
