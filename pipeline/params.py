@@ -14,7 +14,7 @@ from asc_core.errors import ConfigError
 from asc_core.features.config import FeatureConfig
 from asc_core.models.config import NetworkConfig
 from asc_core.training.augmentation.config import AugmentConfig
-from asc_core.training.config import DistillationConfig, Schedule, TrainingConfig
+from asc_core.training.config import DistillationConfig, Layers, Schedule, TrainingConfig
 from pipeline.sections import Section, check, read_yaml
 
 PARAMS = Path("params.yaml")
@@ -151,6 +151,12 @@ class QuantizeStage(Section):
     temperature: Annotated[Any, AfterValidator(_temperature)]  # a number; "fit": the best on the validation split
 
 
+class TuneDevicesStage(Section):
+    layers: Layers
+    distillation: DistillationConfig | None
+    schedule: Schedule
+
+
 class ExportGate(Section):
     """How near the exported file of the shipped network must be to it, on the test split; null switches a check off."""
 
@@ -197,6 +203,7 @@ class Params(Section):
     student: StudentStage
     prune: PruneStage
     quantize: QuantizeStage
+    tune_devices: TuneDevicesStage | None  # null: the general network hears all devices
     gates: Gates
     report: Report
     tracking: Tracking

@@ -58,7 +58,7 @@ def teacher_paths(seed: int, names: Iterable[str]) -> list[Path]:
 
 
 def model_path(seed: int, name: str) -> Path:
-    """The network `name` (student, pruned) of a seed."""
+    """The network `name` (student, pruned, quantized: before its normalisations are folded) of a seed."""
     return Path("models") / str(seed) / f"{name}.safetensors"
 
 
@@ -70,6 +70,11 @@ def package_path(seed: int) -> Path:
 def reference_path(seed: int) -> Path:
     """What recordings sounded like in training, for `asc watch`, beside the package of a seed."""
     return Path("models") / str(seed) / "reference.safetensors"
+
+
+def shipped_path(seed: int) -> Path:
+    """The package of a seed with the networks of the training devices beside the general one, where there are any."""
+    return Path("models") / str(seed) / "devices.asc"
 
 
 def curve_path(seed: int, name: str) -> Path:

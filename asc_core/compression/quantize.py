@@ -49,6 +49,13 @@ def start_quantized_training(network: nn.Module) -> None:
         parametrize.register_parametrization(each.conv, "weight", FakeQuantize(each.norm is not None))
 
 
+def stop_quantized_training(network: nn.Module) -> None:
+    """The inverse of `start_quantized_training`, in place: full-precision weights from which it can start anew."""
+    for module in network.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+
+
 class QuantConv2d(nn.Module):
     """A convolution with 8-bit weights q, each meaning q / 128 where an `Affine` follows.
 

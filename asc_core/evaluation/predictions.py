@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KEYS = ("filename", "scene", "device", "model", "location", "unseen")
 CLIP = ["location", "filename"]  # what tells a clip from every other one
+KNOWN = "known_devices"  # the model by which each clip is heard by its device's network, where there is one
 SHIPPED = "quantized"  # the model that is meant where a file has several and none is named
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from asc_core.config import Config, Range
 from asc_core.errors import ConfigError
 
+Layers = Literal["all", "norms"]  # what of a network learns: all of it, or all but the weights of its convolutions
+
 
 @dataclass(frozen=True)
 class Schedule(Config):

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from asc_core.features.store import FeatureStore
 from asc_core.training.augmentation.config import AugmentConfig
-from asc_core.training.config import Schedule, TrainingConfig
+from asc_core.training.config import Layers, Schedule, TrainingConfig
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
 
@@ -15,6 +18,8 @@ class Job:
     Attributes:
         teacher: a network to learn from as well as from the labels.
         sparsity: which weights are held at zero; None lets all of them learn.
+        layers: which of the network learn.
+        device: whose clips it learns from; None: all of them.
     """
 
     schedule: Schedule
@@ -23,6 +28,13 @@ class Job:
     seed: int
     teacher: Teacher | None = None
     sparsity: Sparsity | None = None
+    layers: Layers = "all"
+    device: str | None = None
+
+    def rows(self, store: FeatureStore, split: str) -> np.ndarray:
+        """The row numbers of the clips of a split that it is about."""
+        rows = store.rows(split)
+        return rows if self.device is None else rows[store.clips["device"].to_numpy()[rows] == self.device]
 
     @property
     def precise_bn(self) -> bool:

@@ -173,7 +173,7 @@ def validation_metrics(state: State) -> Metrics:
         validation_accuracy_unseen, on devices that the training split has and on those it has not, where there are any.
         Nothing where nothing is held back.
     """
-    rows = state.store.rows("validation")
+    rows = state.job.rows(state.store, "validation")
     if not len(rows):
         return {}
     if state.averages:

@@ -50,7 +50,7 @@ class State:
                 processes.
         """
         device = distributed.join()
-        rows, training = store.rows("train"), job.training
+        rows, training = job.rows(store, "train"), job.training
         if len(rows) < 2:
             raise UserError(f"{store.folder}: {len(rows)} training clips, a training needs at least two")
         if (size := min(training.batch_size, len(rows))) < distributed.world():
@@ -58,6 +58,9 @@ class State:
         network.to(device).train()
         lay_out(network, training=True)
         distributed.synchronise(network)
+        if job.layers == "norms":
+            for parameter in network.parameters():
+                parameter.requires_grad_(parameter.dim() < 2)
         if job.teacher:
             teacher = job.teacher.network.to(device).eval()
             lay_out(teacher, training=True)

@@ -35,7 +35,7 @@ RUNNER = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=1
 Number = Annotated[int, Field(ge=1)]
 StageName = Literal[
     "download", "validate", "extract_features",
-    "train_teacher", "train_student", "prune", "quantize", "evaluate",
+    "train_teacher", "train_student", "prune", "quantize", "tune_devices", "evaluate",
     "summarise", "gate",
 ]  # fmt: skip
 

@@ -50,7 +50,7 @@ from pipeline import params, sections
 from pipeline.challenge import dcase2021_format, inference, trial, vendored
 from pipeline.challenge.dcase2021 import BATCH, FOLDER, batches, output_text
 from pipeline.params import Params
-from pipeline.paths import FEATURES, corpus_root, made, package_path
+from pipeline.paths import FEATURES, corpus_root, made, package_path, shipped_path
 
 RULES = "dcase2025"
 DEVICES = ["a", "b", "c", *(f"s{number}" for number in range(1, 11))]  # what the organisers count for
@@ -80,7 +80,8 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
     target = folder / told.label
     if target.exists():
         raise UserError(f"{target}: is there already; move it away, or name another folder with --out")
-    checkpoint, store, root = made(package_path(seed)), FeatureStore(made(FEATURES)), corpus_root()
+    checkpoint = made(shipped_path(seed) if settings.tune_devices else package_path(seed))
+    store, root = FeatureStore(made(FEATURES)), corpus_root()
     general, devices, description = inference.networks_of(checkpoint)
     complexity = {device: costs_of(devices.get(device, general), description) for device in {*DEVICES, *devices}}
     for device, counted in complexity.items():

@@ -10,7 +10,8 @@ from pipeline.params import Params
 from pipeline.paths import COST, PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION, made
 from pipeline.reporting.views import CURVES
 
-NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)"}
+NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)",
+         "known_devices": "tuned to each device"}  # fmt: skip
 SHIPPED = "quantized"
 
 

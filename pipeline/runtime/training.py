@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch import nn
 
@@ -57,16 +58,20 @@ class Training:
         saved = state_path(stage, network, store, job)
         curve = Curve(saved.with_suffix(".csv")) if self.curve else None
         self.trained = True
-        self.journal.metrics({"clips": len(store.rows("train"))})
+        label = f"{stage}@{self.name or job.seed}" + (f" {job.device}" if job.device else "")
+
+        def told(metrics: dict[str, Any]) -> dict[str, Any]:
+            return {job.device: metrics} if job.device else metrics  # such a stage has a training for each device
 
         def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
             if curve:
                 curve.add(epoch, metrics)
-            self.journal.metrics(metrics, step=epoch)
+            self.journal.metrics(told(metrics), step=epoch)
             self.journal.send()
 
+        self.journal.metrics(told({"clips": len(job.rows(store, "train"))}))
         try:
-            loop.fit(network, store, job, label=f"{stage}@{self.name or job.seed}", saved=saved, on_epoch=on_epoch)
+            loop.fit(network, store, job, label=label, saved=saved, on_epoch=on_epoch)
         except loop.Diverged as error:
             raise UserError(f"{error}; lower the learning_rate of this stage") from None
         if self.curve and curve and distributed.rank() == 0:

@@ -6,8 +6,9 @@ from torch import nn
 from asc_core.compression import package
 from asc_core.compression.size import account, as_json
 from asc_core.drift import reference
+from asc_core.evaluation.known_devices import measure_devices
 from asc_core.evaluation.measure import measure
-from asc_core.evaluation.predictions import prediction_table
+from asc_core.evaluation.predictions import KNOWN, SHIPPED, prediction_table
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
@@ -22,6 +23,7 @@ from pipeline.paths import (
     model_path,
     package_path,
     reference_path,
+    shipped_path,
     teacher_path,
 )
 from pipeline.runtime.journal import Journal
@@ -29,7 +31,10 @@ from pipeline.runtime.stage import run
 
 
 def evaluate(params: Params, journal: Journal, seed: int) -> None:
-    """Measure the networks of a seed; with several teachers, their mean and each of them."""
+    """Measure the networks of a seed; with several teachers, their mean and each of them.
+
+    The networks of known devices are one more: each clip is heard by that of its device.
+    """
     store = FeatureStore(made(FEATURES))
     teachers = {name: checkpoint.load(made(teacher_path(seed, name)))[0] for name in params.teachers}
     networks: dict[str, nn.Module] = {"teacher": together([*teachers.values()])}
@@ -38,14 +43,19 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
     networks |= {name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("student", "pruned")}
     # The package itself is evaluated: what is measured is what ships.
     networks["quantized"], description = package.read(made(package_path(seed)))
+    _, devices = package.read_devices(made(shipped_path(seed)))
+    measured = {name: measure(network, store) for name, network in networks.items()}
+    if devices:
+        measured[KNOWN] = measure_devices(measured[SHIPPED][0], devices, store)
     results, tables = {}, []
-    for name, network in networks.items():
-        logits, results[name] = measure(network, store)
+    for name, (logits, results[name]) in measured.items():
         tables.append(prediction_table(store, store.rows("test"), logits, name))
         print(f"evaluate@{seed}: {name}: {results[name]['accuracy']:.1f} %, log loss {results[name]['log_loss']:.3f}")
     results["quantized"]["size"]["file_bytes"] = package_path(seed).stat().st_size
     if "temperature" in description:
         results["quantized"]["temperature"] = description["temperature"]
+    if devices:
+        results[KNOWN]["size"]["file_bytes"] = shipped_path(seed).stat().st_size
     journal.metrics(results)
     with replacing(PREDICTIONS / f"{seed}.parquet") as temporary:
         pd.concat(tables).to_parquet(temporary, index=False)

@@ -18,7 +18,7 @@ from pipeline.params import Params
 from pipeline.paths import FEATURES, curve_path, made, model_path, package_path, teacher_paths
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
-from pipeline.runtime.training import Fit, Training
+from pipeline.runtime.training import Fit, Training, save
 
 
 def quantize(params: Params, journal: Journal, seed: int) -> None:
@@ -26,7 +26,11 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
     store, teacher = FeatureStore(made(FEATURES)), ensemble.load(teacher_paths(seed, params.teachers))
     network, _ = checkpoint.load(model_path(seed, "pruned"))
     with Training(journal, curve_path(seed, "quantized")) as fit:
-        divided_by = tune_quantized(network, params, store, seed, teacher, fit)
+        train_quantized(network, params, store, seed, teacher, fit)
+    quantization.stop_quantized_training(network)
+    save(network, params.student.network, store, model_path(seed, "quantized"), journal)
+    quantization.start_quantized_training(network)
+    divided_by = finish(network, params, store)
     path, size, (_, evaluation) = package_path(seed), totals(network), score(network, store)
     package.write(
         path, network, params.student.network, store.scenes,
@@ -41,11 +45,24 @@ def tune_quantized(
     network: nn.Module, params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit
 ) -> float:
     """Tune the pruned network with 8-bit weights and quantise it, in place; the temperature that it has then."""
+    train_quantized(network, params, store, seed, teacher, fit)
+    return finish(network, params, store)
+
+
+def train_quantized(
+    network: nn.Module, params: Params, store: FeatureStore, seed: int, teacher: nn.Module, fit: Fit
+) -> None:
+    """Tune the pruned network with 8-bit weights, in place; its weights are still those that learn."""
     stage, augment = params.quantize, params.augment.masked(params.student.spec_augment)
     source = Teacher(teacher, stage.distillation) if stage.distillation else None
     quantization.start_quantized_training(network)
     fit("quantize", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity()))
-    divided_by = stage.temperature if stage.temperature != "fit" else fitted_temperature(network, store)
+
+
+def finish(network: nn.Module, params: Params, store: FeatureStore) -> float:
+    """Quantise a network after its training, in place; the temperature that it has then."""
+    wanted = params.quantize.temperature
+    divided_by = wanted if wanted != "fit" else fitted_temperature(network, store)
     if divided_by != 1:
         temperature.fold(network, divided_by, store.batch(store.rows("train")[:8]).float())
     quantization.quantize(network)

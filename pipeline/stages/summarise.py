@@ -7,6 +7,7 @@ import pandas as pd
 from asc_core.comparison.intervals import intervals
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.evaluation import predictions
+from asc_core.evaluation.predictions import KNOWN, SHIPPED
 from asc_core.files import read_json, write_json
 from pipeline.params import Params
 from pipeline.paths import (
@@ -23,6 +24,7 @@ from pipeline.paths import (
     made,
 )
 from pipeline.reporting import plots, views
+from pipeline.reporting.known_devices import gain, gain_table
 from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.reporting.terminal import summary_table
 from pipeline.reporting.vega import vega
@@ -71,10 +73,10 @@ def markdown(summary: dict[str, Any], seeds: list[int], unseen: list[str]) -> st
         "mean over the scenes; log loss with the natural logarithm; calibration error in percent; devices that "
         f"training never heard: {', '.join(map(as_text, unseen)) or 'none'}. KB = 1024 bytes."
     )
-    return (
-        f"{head}\n\n{markdown_table(['network', *heads], lines)}\n"
-        f"{markdown_table(['accuracy on device', *summary], devices)}"
-    )
+    tables = [markdown_table(["network", *heads], lines), markdown_table(["accuracy on device", *summary], devices)]
+    if KNOWN in summary:
+        tables.append(gain_table(summary[KNOWN], summary[SHIPPED]))
+    return "\n".join([f"{head}\n", *tables])
 
 
 def size_table(rows: list[dict[str, Any]], seed: int, file_bytes: int) -> str:
@@ -117,10 +119,12 @@ def summarise(params: Params, journal: Journal) -> None:
     answers = {
         model: {str(file): predictions.read(file, model) for file in files} for model in next(iter(seeds.values()))
     }
+    unseen = read_json(VALIDATION)["unseen_devices"]
     summary = summary_of(list(seeds.values()), {model: intervals(tables) for model, tables in answers.items()})
+    if KNOWN in answers:
+        summary[KNOWN]["gain"] = gain(answers[KNOWN], answers[SHIPPED], unseen)
     sizes = {seed: results["quantized"]["size"] for seed, results in seeds.items()}
     largest = max(sizes, key=lambda seed: sizes[seed]["counted_bytes"])
-    unseen = read_json(VALIDATION)["unseen_devices"]
     write_json(SUMMARY, summary)
     write_text(TABLE, markdown(summary, params.seeds, unseen))
     write_text(SIZE, size_table(read_json(SIZES / f"{largest}.json"), largest, sizes[largest]["file_bytes"]))

@@ -20,6 +20,7 @@ from pipeline.reporting.card import _calibration
 from pipeline.runtime.journal import Journal
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.quantize import fitted_temperature, quantize
+from pipeline.stages.tune_devices import tune_devices
 
 HELD_BACK = "data.validation={locations: 0.3, devices: 1, seed: 0}"
 
@@ -45,7 +46,9 @@ def test_without_a_validation_split_there_is_nothing_to_fit_on(here, store):
 
 def test_the_temperature_is_that_of_the_package_and_of_what_is_reported(here, store, write_store):
     clips = store.clips
-    held_back = clips.assign(split=np.where(clips["location"] == "city-0", "validation", clips["split"]))
+    held_back = clips.assign(
+        split=np.where(clips["location"] == "city-0", "validation", clips["split"]), sample_rate=44_100
+    )
     write_store(FEATURES, held_back, np.array(store.array))
     held, found = FeatureStore(FEATURES), settings(HELD_BACK)
     for path, config in [
@@ -64,6 +67,7 @@ def test_the_temperature_is_that_of_the_package_and_of_what_is_reported(here, st
         assert ("temperature" in description) == (wanted != "1.0")
     assert losses["fit"] < min(losses["1.0"], losses["0.2"])
     assert labels["fit"] == labels["1.0"] == labels["0.2"]
+    tune_devices(found, Journal("tune_devices@0", 0, found.model_dump(mode="json")), 0)
     evaluate(found, Journal("evaluate@0", 0, found.model_dump(mode="json")), 0)
     results = json.loads(Path("reports/seeds/0.json").read_text())
     assert results["quantized"]["temperature"] == description["temperature"] and "temperature" not in results["pruned"]

@@ -264,7 +264,7 @@ def test_seeds_trained_in_two_clones_give_the_summary_of_one_machine(site, with_
     assert done.returncode == 0, done.stdout
     for report in ("seeds/0.json", "seeds/3.json", "summary.json", "gate.json"):
         assert (site.main.folder / "reports" / report).read_text() == (alone.folder / "reports" / report).read_text()
-    for stage in ("train_teacher", "train_student", "prune", "quantize"):
+    for stage in ("train_teacher", "train_student", "prune", "quantize", "tune_devices"):
         assert f"Running stage '{stage}@" not in done.stdout
     trained = [{path.name for path in (worker.folder / "models").iterdir()} for worker in workers]
     assert sorted(trained, key=sorted) == [{"0"}, {"3"}]

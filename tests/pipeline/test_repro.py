@@ -14,7 +14,8 @@ from pipeline.paths import SEEDS, SUMMARY
 from pipeline.runtime.journal import Journal, SilentJournal
 from pipeline.stages.gate import checks, gate
 
-SEEDED = ["train_teacher@{}-asc", *(f"{stage}@{{}}" for stage in ("train_student", "prune", "quantize", "evaluate"))]
+AFTER_TEACHERS = ("train_student", "prune", "quantize", "tune_devices", "evaluate")
+SEEDED = ["train_teacher@{}-asc", *(f"{stage}@{{}}" for stage in AFTER_TEACHERS)]
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def project(tmp_path_factory):
     network = deployed(NETWORK, len(SCENES), torch.from_numpy(np.stack(features))[:, None])
     tuned = copy.deepcopy(network)
     next(module for module in tuned.modules() if isinstance(module, Affine)).shift += 0.5
-    path = folder / "models/0/quantized.asc"
+    path = folder / "models/0/devices.asc"
     package.write(path, network, NETWORK, SCENES, devices={"s1": tuned}, features=described)
     configure("quick2025", [], folder / "params.yaml")
     (folder / "about.yaml").write_text(yaml.safe_dump(ABOUT))
@@ -82,7 +82,7 @@ def test_the_package_is_tried_where_nothing_of_this_project_is_installed(project
     made = dcase2025.submit(project / "about.yaml", 0, project / "out")
     assert made == project / "out" / LABEL and not list(made.rglob("build"))
     table = pd.read_csv(made / f"predictions/{LABEL}/output.csv", sep="\t", index_col="filename")
-    network, devices = package.read_devices(project / "models/0/quantized.asc")
+    network, devices = package.read_devices(project / "models/0/devices.asc")
     clips = FeatureStore(project / "data/features").batch(np.arange(6)).float()
     answers, tuned = (each(clips).softmax(dim=1).numpy() for each in (network, devices["s1"]))
     of_s1 = np.array(DEVICES[:6])[:, None] == "s1"
@@ -111,11 +111,11 @@ def test_what_is_beyond_the_rules_or_not_there_is_told_before_anything_is_writte
     monkeypatch.chdir(project)
     large = NetworkConfig(name="cp_mobile", norm="none", width=64)
     network = deployed(large, len(SCENES), FeatureStore(project / "data/features").batch(np.arange(6)).float())
-    _, description = package.read(project / "models/0/quantized.asc")
-    package.write(project / "models/1/quantized.asc", network, large, SCENES, features=description["features"])
-    with pytest.raises(UserError, match=r"models/1/quantized\.asc: [\d,]+ parameter_bytes for device \w+, the rules"):
+    _, description = package.read(project / "models/0/devices.asc")
+    package.write(project / "models/1/devices.asc", network, large, SCENES, features=description["features"])
+    with pytest.raises(UserError, match=r"models/1/devices\.asc: [\d,]+ parameter_bytes for device \w+, the rules"):
         dcase2025.submit(project / "about.yaml", 1, tmp_path / "out")
-    with pytest.raises(UserError, match=r"quantized\.asc: not there; run `dvc repro`"):
+    with pytest.raises(UserError, match=r"devices\.asc: not there; run `dvc repro`"):
         dcase2025.submit(project / "about.yaml", 9, tmp_path / "out")
     (tmp_path / "about.yaml").write_text(yaml.safe_dump({**ABOUT, "label": "Kim_QTI_task1a_1"}))
     with pytest.raises(UserError, match=r"about\.yaml: label: "):

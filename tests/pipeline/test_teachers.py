@@ -117,7 +117,7 @@ def test_a_training_of_the_student_is_told_of_both_teachers(store, tmp_path):
 def test_trainings_are_named_as_dvc_names_them():
     teachers, others = trainings(7, ["asc", "cp"])
     assert teachers == ["train_teacher@7-asc", "train_teacher@7-cp"]
-    assert others == ["train_student@7", "prune@7", "quantize@7"]
+    assert others == ["train_student@7", "prune@7", "quantize@7", "tune_devices@7"]
     assert {seed_of(target) for target in [*teachers, *others]} == {7}
 
 
@@ -130,7 +130,7 @@ def test_a_second_teacher_is_trained_alone_and_measured_with_the_first(finished,
     workspace = finished.copy(tmp_path / "project")
     workspace.configure(TWO)
     asc = (workspace.folder / "models/0/teachers/asc.safetensors").read_bytes()
-    learning = ["train_student@0", "prune@0", "quantize@0"]
+    learning = ["train_student@0", "prune@0", "quantize@0", "tune_devices@0"]
     assert workspace.ran("--dry") == ["train_teacher@0-cp", *learning, "evaluate@0", "summarise"]
     some = ["train_teacher@0-cp", "evaluate@0", "summarise"]
     assert workspace.ran("--single-item", *some) == some
