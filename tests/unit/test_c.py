@@ -93,6 +93,17 @@ def test_the_scene_is_that_of_asc_predict(seconds, programs, rendered, tmp_path)
         assert float(probability) == pytest.approx(expected.max(), abs=0.01)
 
 
+def test_the_filters_of_a_group_see_the_channels_of_that_group(programs, rendered, tmp_path):
+    config = FeatureConfig(n_mels=32, hop_ms=20)
+    folder = programs(config, NetworkConfig(name="cp_resnet_small", width=8, norm="none"))
+    predictor = Predictor(folder / "model.asc", Engine.torch)
+    for sound in sorted((rendered / "audio").iterdir())[5::60]:
+        wav(sound, config.sample_rate, tmp_path / "x.wav")
+        label, probability = program(folder, tmp_path / "x.wav").decode().rstrip().split("\t")
+        expected = predictor(tmp_path / "x.wav")
+        assert label == LABELS[expected.argmax()] and float(probability) == pytest.approx(expected.max(), abs=0.01)
+
+
 def test_it_says_what_it_cannot_read(programs, tmp_path):
     folder = programs(FRONT_ENDS[0])
     (tmp_path / "text.wav").write_text("no sound")

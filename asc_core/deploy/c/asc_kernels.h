@@ -13,9 +13,10 @@ typedef struct {
 
 static inline float asc_relu(float x) { return x > 0.0f ? x : 0.0f; }
 
+/* A filter sees so many `channels`: all of them, or those of its group. */
 static inline void asc_conv(const float *x, const int *n, const float *w, const float *bias, float *y, const int *m,
-                            const asc_window *k, int depthwise, int relu) {
-    int multiplier = depthwise ? m[3] / n[3] : 1, channels = depthwise ? 1 : n[3];
+                            const asc_window *k, int channels, int depthwise, int relu) {
+    int filters = m[3] / (n[3] / channels); /* of a group */
     int row, column, out, i, j, c;
     for (row = 0; row < m[1]; row++)
         for (column = 0; column < m[2]; column++)
@@ -30,10 +31,9 @@ static inline void asc_conv(const float *x, const int *n, const float *w, const 
                         if (at < 0 || at >= n[2])
                             continue;
                         for (c = 0; c < channels; c++)
-                            sum += depthwise ? x[ASC_AT(n, 0, from, at, out / multiplier)] *
-                                                   w[((long)i * k->width + j) * m[3] + out]
-                                             : x[ASC_AT(n, 0, from, at, c)] *
-                                                   w[(((long)out * k->height + i) * k->width + j) * n[3] + c];
+                            sum += x[ASC_AT(n, 0, from, at, out / filters * channels + c)] *
+                                   (depthwise ? w[((long)i * k->width + j) * m[3] + out]
+                                              : w[(((long)out * k->height + i) * k->width + j) * channels + c]);
                     }
                 }
                 y[ASC_AT(m, 0, row, column, out)] = relu ? asc_relu(sum) : sum;

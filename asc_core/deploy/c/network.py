@@ -1,6 +1,7 @@
 """The code of a network in C: a call of a kernel for each operator of its LiteRT graph of 32-bit floats."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,10 @@ class _Writer:
         relu = int(getattr(options, "fusedActivationFunction", 0) == schema.ActivationFunctionType.RELU)
         if name in CONVOLUTIONS:
             weights, bias = (self.at(index) for index in operator.inputs[1:])
-            kernel = tensors[operator.inputs[1]].shape[1:3]
-            window = self._window(options, kernel, taken.shape, result.shape)
-            return f"asc_conv({x}, {n}, {weights}, {bias}, {y}, {m}, &{window}, {int(name != 'CONV_2D')}, {relu});"
+            _, *kernel, channels = tensors[operator.inputs[1]].shape
+            window, depthwise = self._window(options, kernel, taken.shape, result.shape), int(name != "CONV_2D")
+            channels = 1 if depthwise else channels
+            return f"asc_conv({x}, {n}, {weights}, {bias}, {y}, {m}, &{window}, {channels}, {depthwise}, {relu});"
         if name in POOLS:
             window = self._window(options, (options.filterHeight, options.filterWidth), taken.shape, result.shape)
             return f"asc_pool({x}, {n}, {y}, {m}, &{window}, {int(name == 'MAX_POOL_2D')});"
@@ -118,7 +120,7 @@ class _Writer:
             weights, bias = (self.at(index) for index in operator.inputs[1:])
             n, m = (self.shape((*each.shape[:-1], 1, each.shape[-1])) for each in (taken, result))
             window = self._constant_window((1, 1, 1, 1, 1, 1, 0, 0))
-            return f"asc_conv({x}, {n}, {weights}, {bias}, {y}, {m}, &{window}, 0, {relu});"
+            return f"asc_conv({x}, {n}, {weights}, {bias}, {y}, {m}, &{window}, {taken.shape[-1]}, 0, {relu});"
         return f"ASC_EACH({FUNCTIONS[name]}, {x}, {y}, {result.entries});"
 
     def _kept(self, operator: Operator) -> tuple[int, ...]:
@@ -127,7 +129,7 @@ class _Writer:
         axes = np.frombuffer(self.graph.tensors[operator.inputs[1]].data or b"", np.int32).tolist()
         return tuple(1 if axis in axes else length for axis, length in enumerate(shape))
 
-    def _window(self, options: Any, kernel: tuple[int, ...], given: tuple[int, ...], taken: tuple[int, ...]) -> str:
+    def _window(self, options: Any, kernel: Sequence[int], given: tuple[int, ...], taken: tuple[int, ...]) -> str:
         strides = (options.strideH, options.strideW)
         dilations = (getattr(options, "dilationHFactor", 1), getattr(options, "dilationWFactor", 1))
         zeros = [0, 0]
