@@ -1,5 +1,6 @@
 """What the sources of a corpus can be told."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -33,7 +34,7 @@ class SyntheticConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.part_seconds is not None and self.clip_seconds % self.part_seconds:
+        if self.parts is not None and not math.isclose(self.parts * (self.part_seconds or 0), self.clip_seconds):
             raise ConfigError(f"needs to divide the {self.clip_seconds} of clip_seconds", "part_seconds")
         if self.train_copies > self.train_recordings:
             raise ConfigError(
