@@ -1,5 +1,6 @@
 """Plots of results, as PNG files."""
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,9 @@ def accuracy_by_share(rows: list[dict[str, Any]], published: dict[str, dict[int,
         bounds = np.array([each["interval"] or (each["mean"],) * 2 for each in found.values()])
         whiskers = [(values - bounds[:, 0]).clip(0), (bounds[:, 1] - values).clip(0)]
         axes.errorbar(list(found), values, yerr=whiskers, fmt="o-", markersize=4, lw=1, capsize=2, label=row["label"])
-    for label, figures in published.items():
-        axes.plot(list(figures), list(figures.values()), "s--", color="gray", markersize=3, lw=0.8, label=label)
+    for marker, (label, figures) in zip(cycle("s^vDx"), published.items(), strict=False):
+        style = {"color": "gray", "marker": marker, "linestyle": "--", "markersize": 4, "lw": 0.8}
+        axes.plot(list(figures), list(figures.values()), label=label, **style)
     ticks = sorted({int(share) for row in rows for share in row["shares"]})
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick} %" for tick in ticks], minor=False)
@@ -128,7 +130,7 @@ def accuracy_by_share(rows: list[dict[str, Any]], published: dict[str, dict[int,
     axes.set_xlabel("share of the training data")
     axes.set_ylabel("accuracy (%), 95 % intervals")
     axes.grid(lw=0.3)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     _write(figure, path)
 
 
