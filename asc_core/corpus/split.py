@@ -19,8 +19,8 @@ def split_seconds(source: Path, target: Path) -> int:
     """Write the corpus at `source`, cut into one-second files named by part, to `target`; return how many files it has.
 
     All tables beside the audio list the parts instead of the files, and `split_setup` has nested shares of the training
-    split. Samples are copied as they are; what is left of a file after its last whole second is left out. Files that
-    no table lists are left out.
+    split. Samples are copied as they are. Left out are what is left of a file after its last whole second, seconds that
+    are silent in the mean of their channels, and files that no table lists.
 
     Raises:
         UserError: the source is no corpus of whole recordings, a file cannot be read, or the target exists.
@@ -82,11 +82,13 @@ def _cut(path: Path, work: Path, name: str) -> list[str]:
         with soundfile.SoundFile(path) as file:
             kind = "int32" if file.subtype.startswith("PCM_") else "float64"
             for part in range(file.frames // file.samplerate):
-                names.append(f"audio/{stem}-{part}-{found['device']}{suffix}")
                 second = file.read(file.samplerate, dtype=kind, always_2d=True)
+                if not second.sum(axis=1, dtype="float64").any():  # no corpus may have a silent file
+                    continue
+                names.append(f"audio/{stem}-{part}-{found['device']}{suffix}")
                 soundfile.write(work / names[-1], second, file.samplerate, subtype=file.subtype, format=file.format)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"{path}: cannot be read or cut ({error})") from None
     if not names:
-        raise UserError(f"{path}: is shorter than a second")
+        raise UserError(f"{path}: is shorter than a second, or silent in every one")
     return names

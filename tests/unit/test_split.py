@@ -61,7 +61,7 @@ def test_what_cannot_be_split_is_told_and_leaves_nothing(whole, parts, tmp_path)
     shutil.copytree(whole, tmp_path / "broken")
     name = next(iter((tmp_path / "broken/audio").iterdir()))
     soundfile.write(name, soundfile.read(name)[0][:1000], 44_100, subtype="PCM_24")
-    with pytest.raises(UserError, match=f"{name.name}: is shorter than a second"):
+    with pytest.raises(UserError, match=f"{name.name}: is shorter than a second, or silent"):
         split_seconds(tmp_path / "broken", tmp_path / "out")
     name.unlink()
     with pytest.raises(UserError, match=f"{name.name}: cannot be read"):
@@ -69,6 +69,21 @@ def test_what_cannot_be_split_is_told_and_leaves_nothing(whole, parts, tmp_path)
     with pytest.raises(UserError, match="is there already"):
         split_seconds(whole, tmp_path / "broken")
     assert {path.name for path in tmp_path.iterdir()} == {"broken"}
+
+
+def test_silent_seconds_are_left_out(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "whole")
+    name = sorted((tmp_path / "whole/audio").iterdir())[0]
+    sound, rate = soundfile.read(name)
+    sound[:rate] = 0
+    soundfile.write(name, sound, rate, subtype="PCM_24")
+    count = split_seconds(tmp_path / "whole", tmp_path / "seconds")
+    stem, _, device = name.stem.rpartition("-")
+    left_out = f"{stem}-0-{device}.wav"
+    names = {path.name for path in (tmp_path / "seconds/audio").iterdir()}
+    assert count == len(names) == 2 * len(read_corpus(whole)) - 1 and left_out not in names
+    assert f"{stem}-1-{device}.wav" in names
+    assert not any(left_out in table.read_text() for table in (tmp_path / "seconds").rglob("*.csv"))
 
 
 def test_parts_divide_a_recording():
