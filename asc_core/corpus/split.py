@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 import soundfile
 
@@ -11,6 +12,7 @@ from asc_core.corpus.config import Lists
 from asc_core.corpus.layout import NAME_GRAMMAR, read_corpus
 from asc_core.corpus.shares import list_of, shares
 from asc_core.errors import UserError
+from asc_core.features.audio import SILENCE
 from asc_core.files import remove, writing
 from asc_core.progress import track
 
@@ -83,7 +85,7 @@ def _cut(path: Path, work: Path, name: str) -> list[str]:
             kind = "int32" if file.subtype.startswith("PCM_") else "float64"
             for part in range(file.frames // file.samplerate):
                 second = file.read(file.samplerate, dtype=kind, always_2d=True)
-                if not second.sum(axis=1, dtype="float64").any():  # no corpus may have a silent file
+                if np.ptp(second.mean(axis=1)) <= SILENCE * (2**31 if kind == "int32" else 1):  # no corpus may have one
                     continue
                 names.append(f"audio/{stem}-{part}-{found['device']}{suffix}")
                 soundfile.write(work / names[-1], second, file.samplerate, subtype=file.subtype, format=file.format)

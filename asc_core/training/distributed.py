@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from asc_core.errors import UserError
 
@@ -71,7 +70,9 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Give every process the sum of the processes' gradients."""
     if world() > 1:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        vector_to_parameters(total(parameters_to_vector(gradients)), gradients)  # in one go: each is small
+        summed = total(torch.cat([gradient.flatten() for gradient in gradients]))  # in one go: each is small
+        for gradient, part in zip(gradients, summed.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))  # however it lies in memory
 
 
 def synchronise(network: nn.Module) -> None:

@@ -102,7 +102,9 @@ def test_what_is_no_value_is_told_in_one_line_by_its_key(override, tmp_path):
 
 def test_a_section_that_is_set_anew_keeps_its_comments(tmp_path):
     path = tmp_path / "params.yaml"
-    section = "{clip_seconds: 1.0, train_recordings: 3, train_copies: 1, test_recordings: 1, seed: 0}"
+    section = (
+        "{clip_seconds: 1.0, train_recordings: 3, train_copies: 1, test_recordings: 1, part_seconds: null, seed: 0}"
+    )
     configure("quick", [f"synthetic={section}"], path)
     before = (ROOT / "params.yaml").read_text().splitlines()
     changed = [(old, new) for old, new in zip(before, path.read_text().splitlines(), strict=True) if old != new]

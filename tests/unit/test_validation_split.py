@@ -18,7 +18,7 @@ SEEN = ("b", "c", "s1", "s2", "s3")
 def rendered() -> pd.DataFrame:
     """The tables of the built-in corpus."""
     rows = [
-        (item.filename(device), item.scene, split, item.identifier, device)
+        (item.filenames(device, None)[0], item.scene, split, item.identifier, device)
         for split, part in zip(("train", "test"), plan(SyntheticConfig()), strict=True)
         for item in part
         for device in item.devices
