@@ -29,7 +29,7 @@ from asc_core.deploy.cost import costs
 from asc_core.deploy.forms import FORMS, write_form
 from asc_core.deploy.predictor import Engine, load
 from asc_core.features.config import FeatureConfig
-from asc_core.features.frontend import Frontend, features_of
+from asc_core.features.frontend import Frontend, shape_of
 from asc_core.models.config import NetworkConfig
 from asc_core.models.networks import build
 
@@ -78,9 +78,8 @@ def medians(ways: Mapping[str, Callable[[], Any]], turns: int) -> dict[str, floa
 def network_costs(model: Path, folder: Path, turns: int) -> None:
     """Print file, memory and time of each form of a package."""
     description = package.read(model)[1]
-    config, seconds = features_of(description)
     rng = np.random.default_rng(0)
-    clips = rng.normal(-5, 3, (8, 1, 1, config.n_mels, config.frames(seconds))).astype(np.float32)
+    clips = rng.normal(-5, 3, (8, 1, *shape_of(description))).astype(np.float32)
     files, ways = {"torch": model}, {"torch": partial(load(model, Engine.torch, 1)[0], clips[0])}
     for form in FORMS:
         try:

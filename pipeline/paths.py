@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from asc_core import UserError
@@ -80,6 +81,29 @@ def shipped_path(seed: int) -> Path:
 def curve_path(seed: int, name: str) -> Path:
     """The learning curve of the training that made the network `name` (teacher_NAME, student, ...) of a seed."""
     return CURVES / str(seed) / f"{name}.csv"
+
+
+@dataclass(frozen=True)
+class SystemFiles:
+    """What a table's trainings leave: a file a system, seed, and part (a fold, a share) of the table."""
+
+    table: str
+
+    def network(self, system: str, seed: int, part: object) -> Path:
+        """The network of a system."""
+        return Path("models") / self.table / f"{system}-{seed}-{part}.safetensors"
+
+    def package(self, seed: int, part: object) -> Path:
+        """Our quantised network: the file that ships."""
+        return Path("models") / self.table / f"ours-{seed}-{part}.asc"
+
+    def predictions(self, system: str, seed: int, part: object) -> Path:
+        """Probabilities for every test clip."""
+        return Path("data") / self.table / "predictions" / f"{system}-{seed}-{part}.parquet"
+
+    def measured(self, system: str, seed: int, part: object) -> Path:
+        """The metrics and the sizes."""
+        return Path("reports") / self.table / "runs" / f"{system}-{seed}-{part}.json"
 
 
 def made(path: Path) -> Path:

@@ -40,6 +40,18 @@ def check(model: type[Checked], values: object, origin: Path | str) -> Checked:
         raise UserError(f"{origin}: {reason(error)}") from None
 
 
+def check_names(key: str, names: Iterable[str], known: Iterable[str], told: str = "known are") -> None:
+    """Hold the names under a key to those that there are.
+
+    Raises:
+        ConfigError: there is another one.
+    """
+    known = list(known)
+    for position, name in enumerate(names):
+        if name not in known:
+            raise ConfigError(f"unknown name {shown(name)}, {told} {', '.join(known)}", f"{key}.{position}")
+
+
 def _explain(error: ErrorDetails, model: type[Section]) -> str:
     # Where a value may be of several kinds (data.validation.devices), pydantic names the kind behind the key.
     path = [part for part in error["loc"] if part not in ("int", "list[str]")]

@@ -51,8 +51,7 @@ def describe(path: Path) -> dict[str, Any]:
         if FILES[path.suffix] is Engine.litert:
             facts["device"] = _on_device(path)
         return _with_file(path, facts)
-    _, description = package.read(path)
-    network, devices = package.read_devices(path)
+    network, devices, description = package.read_devices(path)
     totals = size.totals(network)
     used = totals["counted_bytes"]
     limits = {

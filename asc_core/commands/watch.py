@@ -14,6 +14,7 @@ from asc_core.cli import tell
 from asc_core.commands.sounds import sound_files
 from asc_core.commands.tables import add_row, print_table, table
 from asc_core.cores import usable_cores
+from asc_core.corpus.layout import NAME_GRAMMAR
 from asc_core.drift.compare import CONFIDENCE, Shift, compare
 from asc_core.drift.reference import Reference, read, spectrum
 from asc_core.errors import UserError
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from asc_core.deploy.predictor import Predictor
 
 REFERENCE = "reference.safetensors"  # beside a model, unless another file is named
-# In names like those of a corpus (scene-city-location-segment-device) the recording is what stands before the segment.
-RECORDING = re.compile(r"([^-]+-[^-]+-[^-]+)-[^-]+(?:-[^-]+)?-[^-]+")
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,9 @@ def heard_of(predictor: "Predictor", path: Path) -> Heard:
             yield window
 
     confidence = float(predictor.probabilities(windows(), str(path)).max())
-    named = RECORDING.fullmatch(path.stem)
-    recording = str(path.parent / named[1]) if named else str(path)
+    # Of files that are named as those of a corpus, all of one location are a recording.
+    named = re.match(NAME_GRAMMAR, f"audio/{path.name}")
+    recording = str(path.parent / "-".join(named.group("scene", "city", "location"))) if named else str(path)
     return Heard(recording, spectrum(np.mean(means, axis=0)), confidence, read_header(path).sample_rate or 0)
 
 

@@ -37,9 +37,7 @@ MAGIC = b"ASC1"
 DIGEST = 32
 PARTS = {"nonzero": "uint8", "weights": "int8", "halves": "uint8", "floats": "float32"}  # types, little-endian
 MOST = 1 << 24  # bytes of a package, far above any model of this kind
-ENTRIES = (
-    1 << 24
-)  # most numbers in the tensors of all networks: zeros take almost nothing in a package, but do unpacked
+ENTRIES = 1 << 24  # most numbers in the tensors of all networks: zeros take almost nothing here, but do unpacked
 BANDS = 1 << 12  # most bands that an input layer has statistics of
 MEMORY = 1 << 26  # bytes that unpacking may take; the dictionary is no larger than what it unpacks to
 DEVICES = 100  # most devices that a package has networks of
@@ -159,17 +157,17 @@ def read(path: Path, device: str | None = None) -> tuple[nn.Module, dict[str, An
     return network, description
 
 
-def read_devices(path: Path) -> tuple[nn.Module, dict[str, nn.Module]]:
-    """The general network in a package, and the network of each device that it has one of.
+def read_devices(path: Path) -> tuple[nn.Module, dict[str, nn.Module], dict[str, Any]]:
+    """The general network in a package, the network of each device that it has one of, and the description.
 
     Raises:
         UserError: as `read` does.
     """
-    network, differences, _ = _read(path)
+    network, differences, description = _read(path)
     devices = {device: copy.deepcopy(network) for device in differences}
     for device, tensors in differences.items():
         devices[device].load_state_dict({**network.state_dict(), **tensors})
-    return network, devices
+    return network, devices, description
 
 
 def _read(path: Path) -> tuple[nn.Module, dict[str, State], dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from asc_core.deploy.predictor import FILES, Engine
-from asc_core.features.frontend import features_of
+from asc_core.features.frontend import features_of, shape_of
 
 
 def costs(path: Path) -> dict[str, Any]:
@@ -40,12 +40,6 @@ def costs(path: Path) -> dict[str, Any]:
     }
 
 
-def _shape(description: dict[str, Any]) -> tuple[int, int, int]:
-    """Of the features of a clip."""
-    features, seconds = features_of(description)
-    return 1, features.n_mels, features.frames(seconds)
-
-
 def _of_package(path: Path) -> tuple[dict[str, Any], int, dict[str, int]]:
     import onnx
 
@@ -56,7 +50,7 @@ def _of_package(path: Path) -> tuple[dict[str, Any], int, dict[str, int]]:
     from asc_core.models.macs import macs
 
     network, description = package.read(path)
-    shape = _shape(description)
+    shape = shape_of(description)
     content = exported(path, network, description, Engine.onnx)
     ram = memory.estimate(*with_shapes(onnx.load_from_string(content), (1, *shape)))
     return description, macs(network, shape), ram
@@ -68,7 +62,7 @@ def _of_onnx(path: Path) -> tuple[dict[str, Any], int, dict[str, int]]:
     from asc_core.deploy import graph, memory
 
     content, description = graph.read(path)
-    inferred, shapes = graph.with_shapes(onnx.load_from_string(content), (1, *_shape(description)))
+    inferred, shapes = graph.with_shapes(onnx.load_from_string(content), (1, *shape_of(description)))
     macs = sum(
         math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
         for node in inferred.node

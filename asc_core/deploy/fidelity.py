@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asc_core.deploy.predictor import Logits
+from asc_core.deploy.predictor import Logits, softmax
 from asc_core.features.store import FeatureStore
 
 
@@ -26,13 +26,11 @@ def fidelity(exported: np.ndarray, network: np.ndarray) -> dict[str, float]:
     """
     one, other = (np.asarray(each, np.float64) for each in (exported, network))
     same = one.argmax(axis=1) == other.argmax(axis=1)
-    odds = [np.exp(each - each.max(axis=1, keepdims=True)) for each in (one, other)]
-    one_share, other_share = (each / each.sum(axis=1, keepdims=True) for each in odds)
     centred = [each - each.mean(axis=1, keepdims=True) for each in (one, other)]
     lengths = np.prod([np.linalg.norm(each, axis=1) for each in centred], axis=0)
     cosine = (centred[0] * centred[1]).sum(axis=1) / np.maximum(lengths, np.finfo(float).tiny)
     return {
         "agreement": 100 * float(same.mean()),
-        "probability_difference": float(np.abs(one_share - other_share).max()),
+        "probability_difference": float(np.abs(softmax(one) - softmax(other)).max()),
         "logit_cosine": float(cosine.mean()),
     }

@@ -18,7 +18,7 @@ from torch import nn
 
 from asc_core.deploy.graph import METADATA
 from asc_core.deploy.lowering import lowered
-from asc_core.features.frontend import features_of
+from asc_core.features.frontend import shape_of
 from asc_core.models.norm import FixedPCEN
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
     """
     import onnx
 
-    config, seconds = features_of(description)
-    example = torch.zeros(1, 1, config.n_mels, config.frames(seconds))
+    example = torch.zeros(1, *shape_of(description))
     dynamic = {"features": {0: "batch", 3: "frame"}, "logits": {0: "batch"}}
     if any(isinstance(module, FixedPCEN) for module in network.modules()):
         del dynamic["features"][3]

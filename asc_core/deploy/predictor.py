@@ -89,9 +89,9 @@ class Predictor:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (labels,) from finite logits (labels,)."""
-    odds = np.exp(logits - logits.max())
-    return odds / odds.sum()
+    """Probabilities (..., labels) from finite logits (..., labels)."""
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
 
 
 def load(path: Path, engine: Engine, threads: int, device: str | None = None) -> tuple[Logits, dict[str, Any]]:

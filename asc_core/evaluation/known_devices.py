@@ -31,6 +31,6 @@ def measure_devices(
         if len(own):
             logits[own] = predict(network.to("cuda" if torch.cuda.is_available() else "cpu"), store, rows[own])
             network.cpu()
-    sizes = [cost(network, store) for network in devices.values()]
+    sizes = [cost(network, (1, *store.array.shape[1:])) for network in devices.values()]
     largest = {name: max(size[name] for size in sizes) for name in sizes[0]}
     return logits, {**metrics_of(logits, store, rows), "size": largest}

@@ -35,6 +35,16 @@ def features_of(description: dict[str, Any]) -> tuple[FeatureConfig, float]:
     return config, seconds
 
 
+def shape_of(description: dict[str, Any]) -> tuple[int, int, int]:
+    """The shape (1, mel, frame) of the features of one clip that a network was trained on.
+
+    Raises:
+        UserError: as `features_of` does.
+    """
+    config, seconds = features_of(description)
+    return 1, config.n_mels, config.frames(seconds)
+
+
 class Frontend:
     """Sound to the features of its windows: (windows, 1, mel, frame) float32, as the feature store holds them.
 

@@ -39,13 +39,13 @@ from torch import nn
 import asc_core
 from asc_core import UserError
 from asc_core.cli import run
-from asc_core.compression import rules, size
+from asc_core.compression import package, rules
 from asc_core.corpus.layout import read_evaluation
-from asc_core.features.frontend import features_of
+from asc_core.evaluation.measure import cost
+from asc_core.features.frontend import shape_of
 from asc_core.features.store import FeatureStore
 from asc_core.files import read_json, write_json, writing
 from asc_core.models.config import NETWORKS
-from asc_core.models.macs import costs
 from pipeline import params, sections
 from pipeline.challenge import dcase2021_format, inference, trial, vendored
 from pipeline.challenge.dcase2021 import BATCH, FOLDER, batches, output_text
@@ -82,8 +82,9 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
         raise UserError(f"{target}: is there already; move it away, or name another folder with --out")
     checkpoint = made(shipped_path(seed) if settings.tune_devices else package_path(seed))
     store, root = FeatureStore(made(FEATURES)), corpus_root()
-    general, devices, description = inference.networks_of(checkpoint)
-    complexity = {device: costs_of(devices.get(device, general), description) for device in {*DEVICES, *devices}}
+    general, devices, description = package.read_devices(checkpoint)
+    shape = shape_of(description)
+    complexity = {device: cost(devices.get(device, general), shape) for device in {*DEVICES, *devices}}
     for device, counted in complexity.items():
         for limit in rules.limits(counted, RULES):
             if limit.value > limit.most:
@@ -104,13 +105,6 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(made_folder, target)
     return target
-
-
-def costs_of(network: nn.Module, description: dict[str, Any]) -> dict[str, int]:
-    """What the rules count of a network, by our account and by the organisers', for one clip."""
-    config, seconds = features_of(description)
-    shape = (1, config.n_mels, config.frames(seconds))
-    return {**size.totals(network), **size.storage(network), **costs(network, shape)}
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ This file is copied into the package that is handed in, under the name of the su
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +15,6 @@ from asc_core.features.frontend import Frontend
 
 BATCH = 64
 CHECKPOINT = "model.asc"
-
-
-def networks_of(path: Path) -> tuple[nn.Module, dict[str, nn.Module], dict[str, Any]]:
-    """The general network in a package, those of the devices that it has one for, and its description.
-
-    Raises:
-        UserError: the file is missing, foreign or damaged.
-    """
-    network, devices = package.read_devices(path)
-    return network, devices, package.read(path)[1]
 
 
 class Model(nn.Module):
@@ -39,7 +28,7 @@ class Model(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        general, devices, description = networks_of(path)
+        general, devices, description = package.read_devices(path)
         self.labels: list[str] = description["labels"]
         self.frontend = Frontend(description)
         self.indices = {device: index for index, device in enumerate(devices, start=1)}

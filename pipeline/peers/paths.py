@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from pipeline.paths import SystemFiles
+
 EXPERIMENT = "asc-peers"
+FILES = SystemFiles("peers")
 REPORTS = Path("reports/peers")
 TABLE = REPORTS / "peers.md"
 WORK = Path(".state/peers")  # features on their way, a folder a fold
@@ -21,23 +24,3 @@ def validation(fold: str) -> Path:
 def data_docs(fold: str) -> Path:
     """The same as pages to read."""
     return Path("data/peers/data_docs") / fold
-
-
-def network(system: str, seed: int, fold: str) -> Path:
-    """The network of a system."""
-    return Path("models/peers") / f"{system}-{seed}-{fold}.safetensors"
-
-
-def package(seed: int, fold: str) -> Path:
-    """Our quantised network: the file that ships."""
-    return Path("models/peers") / f"ours-{seed}-{fold}.asc"
-
-
-def predictions(system: str, seed: int, fold: str) -> Path:
-    """Probabilities for every test clip."""
-    return Path("data/peers/predictions") / f"{system}-{seed}-{fold}.parquet"
-
-
-def measured(system: str, seed: int, fold: str) -> Path:
-    """The metrics and the sizes."""
-    return REPORTS / "runs" / f"{system}-{seed}-{fold}.json"

@@ -12,7 +12,7 @@ from asc_core.models.config import NetworkConfig
 from asc_core.training.augmentation.config import AugmentConfig
 from asc_core.training.config import Schedule
 from pipeline.params import Seeds
-from pipeline.sections import Section, check, read_yaml
+from pipeline.sections import Section, check, check_names, read_yaml
 
 SETTINGS = Path("pipeline/peers/peers.yaml")
 OURS = ("student", "quantized", "ours")  # names that are not free for the systems of others
@@ -43,10 +43,7 @@ class Peers(Section):
                 if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in OURS:
                     told = f"is no name for one; letters, digits and _ make one, but for {', '.join(OURS)}"
                     raise ConfigError(f"{shown(name)} {told}", key)
-        for position, name in enumerate(self.systems):
-            if name not in self.recipes:
-                known = ", ".join(self.recipes)
-                raise ConfigError(f"unknown name {shown(name)}, recipes has {known}", f"systems.{position}")
+        check_names("systems", self.systems, self.recipes, "recipes has")
         return self
 
 

@@ -29,11 +29,10 @@ def measured(path: Path, store: "FeatureStore") -> tuple[dict[str, Any], "np.nda
     import torch
 
     from asc_core.compression import package
-    from asc_core.compression.size import storage, totals
     from asc_core.deploy.fidelity import answers
     from asc_core.deploy.predictor import FILES, Engine, load
+    from asc_core.evaluation.measure import cost
     from asc_core.evaluation.metrics import metrics_of, score
-    from asc_core.models.macs import costs
 
     exported, size = path.suffix in FILES, {"file_bytes": path.stat().st_size} if path.exists() else {}
     if exported:
@@ -50,7 +49,7 @@ def measured(path: Path, store: "FeatureStore") -> tuple[dict[str, Any], "np.nda
         metrics = metrics_of(logits, store, rows)
     else:
         logits, metrics = score(network, store)
-        size = {**totals(network), **storage(network), **costs(network, (1, *store.array.shape[1:])), **size}
+        size = {**cost(network, (1, *store.array.shape[1:])), **size}
     return {"package": str(path), "clips": len(logits), **metrics, "size": size}, logits.numpy()
 
 

@@ -5,11 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from asc_core.config import shown
-from asc_core.errors import ConfigError
 from pipeline.params import Seeds
 from pipeline.peers import settings as peers
-from pipeline.sections import Section, check, read_yaml
+from pipeline.sections import Section, check, check_names, read_yaml
 
 SETTINGS = Path("pipeline/shares/shares.yaml")
 
@@ -23,11 +21,7 @@ class Shares(Section):
 
     @model_validator(mode="after")
     def _known(self) -> "Shares":
-        recipes = peers.load().recipes
-        for position, name in enumerate(self.systems):
-            if name not in recipes:
-                known = ", ".join(recipes)
-                raise ConfigError(f"unknown name {shown(name)}, {peers.SETTINGS} has {known}", f"systems.{position}")
+        check_names("systems", self.systems, peers.load().recipes, f"{peers.SETTINGS} has")
         return self
 
 

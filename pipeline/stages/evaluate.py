@@ -42,25 +42,24 @@ def evaluate(params: Params, journal: Journal, seed: int) -> None:
         networks |= {f"teacher {name}": network for name, network in teachers.items()}
     networks |= {name: checkpoint.load(made(model_path(seed, name)))[0] for name in ("student", "pruned")}
     # The package itself is evaluated: what is measured is what ships.
-    networks["quantized"], description = package.read(made(package_path(seed)))
-    _, devices = package.read_devices(made(shipped_path(seed)))
+    networks[SHIPPED], devices, description = package.read_devices(made(shipped_path(seed)))
     measured = {name: measure(network, store) for name, network in networks.items()}
     if devices:
         measured[KNOWN] = measure_devices(measured[SHIPPED][0], devices, store)
-    results, tables = {}, []
+    results, tables = {}, {}
     for name, (logits, results[name]) in measured.items():
-        tables.append(prediction_table(store, store.rows("test"), logits, name))
+        tables[name] = prediction_table(store, store.rows("test"), logits, name)
         print(f"evaluate@{seed}: {name}: {results[name]['accuracy']:.1f} %, log loss {results[name]['log_loss']:.3f}")
-    results["quantized"]["size"]["file_bytes"] = package_path(seed).stat().st_size
+    results[SHIPPED]["size"]["file_bytes"] = made(package_path(seed)).stat().st_size
     if "temperature" in description:
-        results["quantized"]["temperature"] = description["temperature"]
+        results[SHIPPED]["temperature"] = description["temperature"]
     if devices:
         results[KNOWN]["size"]["file_bytes"] = shipped_path(seed).stat().st_size
     journal.metrics(results)
     with replacing(PREDICTIONS / f"{seed}.parquet") as temporary:
-        pd.concat(tables).to_parquet(temporary, index=False)
-    reference.write(reference_path(seed), reference.reference(store, tables[-1]))
-    write_json(SIZES / f"{seed}.json", as_json(account(networks["quantized"])))
+        pd.concat(tables.values()).to_parquet(temporary, index=False)
+    reference.write(reference_path(seed), reference.reference(store, tables[SHIPPED]))
+    write_json(SIZES / f"{seed}.json", as_json(account(networks[SHIPPED])))
     write_json(SEEDS / f"{seed}.json", results)
 
 

@@ -79,7 +79,7 @@ def test_every_system_has_a_row_over_all_folds(peers, folds):
     rows = {row["system"]: row for row in found["systems"]}
     assert list(rows) == ["student", "quantized", *SYSTEMS]
     assert {(row["clips"], row["locations"]) for row in rows.values()} == {(180, 20)}
-    files = [peers.folder / paths.predictions("asc_1", 0, fold) for fold in folds]
+    files = [peers.folder / paths.FILES.predictions("asc_1", 0, fold) for fold in folds]
     answers = pd.concat([predictions.read(file) for file in files], ignore_index=True)
     scenes = list(predictions.scenes_of(answers))
     labels = answers["scene"].map(scenes.index).to_numpy()

@@ -63,7 +63,7 @@ def test_each_share_is_trained_on_alone_and_all_are_tested_on_the_same(project, 
 def test_the_table_has_a_row_a_system_a_column_a_share_and_what_is_published(project):
     found = json.loads((project / paths.REPORTS / "shares.json").read_text())
     assert [row["system"] for row in found["systems"]] == ["student", "quantized", SYSTEM]
-    measured = json.loads((project / paths.measured("ours", 0, 50)).read_text())["quantized"]
+    measured = json.loads((project / paths.FILES.measured("ours", 0, 50)).read_text())["quantized"]
     row = found["systems"][1]["shares"]
     assert row["50"]["accuracy"]["mean"] == measured["accuracy"] and list(row) == ["50", "100"]
     low, high = row["50"]["accuracy"]["interval"]

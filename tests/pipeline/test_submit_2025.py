@@ -82,7 +82,7 @@ def test_the_package_is_tried_where_nothing_of_this_project_is_installed(project
     made = dcase2025.submit(project / "about.yaml", 0, project / "out")
     assert made == project / "out" / LABEL and not list(made.rglob("build"))
     table = pd.read_csv(made / f"predictions/{LABEL}/output.csv", sep="\t", index_col="filename")
-    network, devices = package.read_devices(project / "models/0/devices.asc")
+    network, devices, _ = package.read_devices(project / "models/0/devices.asc")
     clips = FeatureStore(project / "data/features").batch(np.arange(6)).float()
     answers, tuned = (each(clips).softmax(dim=1).numpy() for each in (network, devices["s1"]))
     of_s1 = np.array(DEVICES[:6])[:, None] == "s1"

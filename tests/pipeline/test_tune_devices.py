@@ -124,7 +124,7 @@ def test_device_networks_go_through_the_pipeline_and_are_held_to_the_rules(finis
     some = ["tune_devices@0", "evaluate@0", "summarise"]
     assert workspace.ran("--single-item", *some) == some
 
-    _, devices = package.read_devices(workspace.folder / "models/0/devices.asc")
+    _, devices, _ = package.read_devices(workspace.folder / "models/0/devices.asc")
     assert list(devices) == ["a", "b", "c", "s1", "s2", "s3"]
     summary = json.loads((workspace.folder / "reports/summary.json").read_text())
     known, shipped = summary[KNOWN], summary[SHIPPED]

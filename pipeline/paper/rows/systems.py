@@ -10,12 +10,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from asc_core.config import shown
 from asc_core.errors import ConfigError
 from asc_core.models.config import NetworkConfig
 from asc_core.training.config import DistillationConfig, Schedule
 from pipeline.params import Prune, Seeds
-from pipeline.sections import Section, check, read_yaml
+from pipeline.sections import Section, check, check_names, read_yaml
 
 SETTINGS = Path("pipeline/paper/paper.yaml")
 DEVICES = ("a", "b", "c", "s1", "s2", "s3", "s4", "s5", "s6")
@@ -44,9 +43,7 @@ class Paper(Section):
     @model_validator(mode="after")
     def _known(self) -> "Paper":
         for key, known in (("systems", SYSTEMS), ("compressed", COMPRESSION)):
-            for position, name in enumerate(getattr(self, key)):
-                if name not in known:
-                    raise ConfigError(f"unknown name {shown(name)}, known are {', '.join(known)}", f"{key}.{position}")
+            check_names(key, getattr(self, key), known)
         for system in SYSTEMS.values():
             try:
                 system.network(self)

@@ -44,7 +44,7 @@ def rows_of(peers: Peers) -> list[dict[str, Any]]:
     for name, stem in files.items():
         answers = reference if name == REFERENCE else _answers(stem, name, runs)
         compared = compare(reference, answers)
-        sizes = [read_json(made(paths.measured(stem, *run)))[name]["size"] for run in runs]
+        sizes = [read_json(made(paths.FILES.measured(stem, *run)))[name]["size"] for run in runs]
         row = {
             "system": name,
             "label": OURS[name] if name in OURS else described(name).label,
@@ -64,7 +64,7 @@ def _keys() -> list[str]:
 
 
 def _answers(stem: str, model: str, runs: list[tuple[int, str]]) -> dict[str, pd.DataFrame]:
-    files = [made(paths.predictions(stem, *run)) for run in runs]
+    files = [made(paths.FILES.predictions(stem, *run)) for run in runs]
     return {str(file): predictions.read(file, model) for file in files}
 
 

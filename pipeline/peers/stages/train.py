@@ -5,7 +5,6 @@ from dataclasses import replace
 from asc_core import UserError
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
-from asc_core.files import replacing, write_json
 from asc_core.training.config import TrainingConfig
 from asc_core.training.job import Job
 from pipeline.params import Params
@@ -14,6 +13,7 @@ from pipeline.peers import paths, settings
 from pipeline.peers.settings import Peers
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
+from pipeline.systems.keep import keep
 from pipeline.systems.scratch import train_and_measure
 
 
@@ -24,11 +24,10 @@ def train(params: Params, journal: Journal, system: str, seed: int, fold: str) -
         raise UserError(f"peers.recipes: no {system!r}, there are {', '.join(peers.recipes)}")
     journal.tags({"table": "peers", "row": system, "fold": fold})
     job = job_of(peers, system, params.training, store.array.shape[1], seed)
-    name, path = f"peers {system} {fold}", paths.network(system, seed, fold)
+    name, path = f"peers {system} {fold}", paths.FILES.network(system, seed, fold)
     logits, results = train_and_measure(name, peers.recipes[system].network, job, store, path, journal)
-    with replacing(paths.predictions(system, seed, fold)) as temporary:
-        prediction_table(store, store.rows("test"), logits, system).to_parquet(temporary, index=False)
-    write_json(paths.measured(system, seed, fold), {system: results})
+    table = prediction_table(store, store.rows("test"), logits, system)
+    keep(paths.FILES, (system, seed, fold), table, {system: results})
 
 
 def job_of(peers: Peers, system: str, training: TrainingConfig, bands: int, seed: int) -> Job:

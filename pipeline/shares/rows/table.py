@@ -33,9 +33,9 @@ def rows_of(shares: Shares) -> list[dict[str, Any]]:
 
 
 def _metrics(stem: str, name: str, seeds: list[int], share: int) -> dict[str, Any]:
-    answers = [made(paths.predictions(stem, seed, share)) for seed in seeds]
+    answers = [made(paths.FILES.predictions(stem, seed, share)) for seed in seeds]
     bounds = intervals({str(file): predictions.read(file, name) for file in answers})
-    measured = [read_json(made(paths.measured(stem, seed, share)))[name] for seed in seeds]
+    measured = [read_json(made(paths.FILES.measured(stem, seed, share)))[name] for seed in seeds]
     return {key: over_seeds([each[key] for each in measured], bounds.get(key)) for key in METRICS}
 
 

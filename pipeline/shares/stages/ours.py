@@ -1,10 +1,10 @@
 """Stage ours of the table: the whole method as params.yaml has it, one seed, on a share of the data."""
 
-from asc_core.files import replacing, write_json
 from pipeline.params import Params
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.shares import paths
+from pipeline.systems.keep import keep
 from pipeline.systems.ours import train_and_measure
 from pipeline.systems.share import share_of
 
@@ -12,11 +12,9 @@ from pipeline.systems.share import share_of
 def ours(params: Params, journal: Journal, seed: int, share: int) -> None:
     """Train teachers and student on the share, prune, quantise, package and measure on the test split."""
     journal.tags({"table": "shares", "row": "ours", "share": str(share)})
-    store, path = share_of(paths.FEATURES, paths.clips(share)), paths.package(seed, share)
+    store, path = share_of(paths.FEATURES, paths.clips(share)), paths.FILES.package(seed, share)
     table, results = train_and_measure(f"ours {share} %", params, store, seed, path, journal)
-    with replacing(paths.predictions("ours", seed, share)) as temporary:
-        table.to_parquet(temporary, index=False)
-    write_json(paths.measured("ours", seed, share), results)
+    keep(paths.FILES, ("ours", seed, share), table, results)
 
 
 if __name__ == "__main__":
