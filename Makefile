@@ -29,7 +29,7 @@ peers: setup  ## the systems of others beside ours, into reports/peers
 	python -m flows.peers
 
 shares: setup  ## accuracy by share of the training data, into reports/shares
-	dvc repro pipeline/shares/dvc.yaml
+	python -m flows.shares
 
 test: setup  ## the tests, a file a core
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder

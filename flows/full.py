@@ -12,7 +12,7 @@ from flows.engine import remote as elsewhere
 from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number, StageName
 from flows.engine.options import Parallel, Threads
-from flows.engine.stages import CORPUS_STAGES, FINAL_STAGES, TRAINING_STAGES, StageFailed, trainings
+from flows.engine.stages import FINAL_STAGES, TRAINING_STAGES, StageFailed, trainings
 from flows.servers.prefect import reachable
 from pipeline import params
 
@@ -65,10 +65,14 @@ def asc(
 
 
 def prepare(execution: Execution, settings: params.Params) -> None:
-    """The corpus and its features. A fetch may fail for reasons that pass; what is wrong with a folder does not."""
-    first, *others = CORPUS_STAGES
-    execution.run(first, retries=2 if settings.data.source.startswith("tau") else 0)
-    execution.run(*others)
+    """The corpus and its features."""
+    fetch(execution, settings)
+    execution.run("validate", "extract_features")
+
+
+def fetch(execution: Execution, settings: params.Params) -> None:
+    """The corpus. A fetch may fail for reasons that pass; what is wrong with a folder does not."""
+    execution.run("download", retries=2 if settings.data.source.startswith("tau") else 0)
 
 
 def train_seeds(execution: Execution, settings: params.Params, remote: bool) -> list[PrefectFuture]:

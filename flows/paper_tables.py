@@ -1,23 +1,19 @@
 """The tables of the publications as a Prefect flow (deployment `asc/paper-tables`): `asc paper`, or
 `python -m flows.paper_tables`."""
 
-from typing import Annotated
-
-import typer
 from prefect import flow
 
 from asc_core.cli import run
-from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number
-from flows.engine.options import Parallel, Threads
+from flows.engine.options import Parallel, Row, Seed, Threads
+from flows.engine.table import Table
 from flows.full import prepare
 from flows.servers.prefect import reachable
 from pipeline import params
-from pipeline.configure import configure
-from pipeline.paper.paths import EXPERIMENT, REPORTS
+from pipeline.paper.paths import FILES
 from pipeline.paper.rows import systems
 
-STAGES = "pipeline/paper/dvc.yaml:"
+TABLE = Table(FILES, systems.SETTINGS, systems.PaperFile, "Measured and published figures")
 
 
 @flow(name="asc", task_runner=RUNNER)
@@ -42,40 +38,28 @@ def paper_tables(
         asc_core.UserError: paper.yaml cannot be used.
     """
     with Execution(limits=limits) as execution:
-        wanted = {"paper.seeds": seeds, "paper.systems": rows}
-        changes = [f"{key}={value}" for key, value in wanted.items() if value is not None]
-        if changes:
-            configure(None, changes, systems.SETTINGS, systems.PaperFile)
+        TABLE.configure(seeds=seeds, systems=rows)
         paper = systems.load()
         execution.plan(parallel, len(paper.seeds) * len(paper.systems), threads)
         prepare(execution, params.load())
         runs = {
-            (system, seed): execution.submit(f"{STAGES}train@{system}-{seed}")
+            (system, seed): execution.submit(TABLE.stage(f"train@{system}-{seed}"))
             for system in paper.systems
             for seed in paper.seeds
         }
         compressions = [
-            execution.submit(f"{STAGES}compress@{variant}-{seed}", [runs[systems.VANILLA, seed]])
+            execution.submit(TABLE.stage(f"compress@{variant}-{seed}"), [runs[systems.VANILLA, seed]])
             for variant in paper.compressed
             for seed in paper.seeds
             if systems.VANILLA in paper.systems
         ]
         execution.collect([*runs.values(), *compressions])
         if systems.FIGURE1 in paper.systems:
-            execution.run(f"{STAGES}figure1")
-        execution.run(f"{STAGES}tables")
-        execution.sync()
-        text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(REPORTS.glob("*.md")))
-        text += "\n" + report.stages(execution.name, execution.outcomes, EXPERIMENT)
-        execution.publish("paper-tables", text, "Measured and published figures")
+            execution.run(TABLE.stage("figure1"))
+        TABLE.finish(execution)
 
 
-def main(
-    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several; else those of paper.yaml.")] = None,
-    row: Annotated[list[str] | None, typer.Option(help="A system; repeat it. Else those of paper.yaml.")] = None,
-    parallel: Parallel = None,
-    threads: Threads = None,
-) -> None:
+def main(seed: Seed = None, row: Row = None, parallel: Parallel = None, threads: Threads = None) -> None:
     """Train and measure every row of the publications' tables, then make the tables and the figure."""
     with reachable():
         paper_tables(seed or None, row or None, parallel, threads)

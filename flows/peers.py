@@ -1,22 +1,20 @@
 """The systems of others beside ours as a Prefect flow (deployment `asc/peers`): `asc peers`, or
 `python -m flows.peers`."""
 
-from typing import Annotated
-
-import typer
 from prefect import flow
 
 from asc_core.cli import run
-from flows.engine import report
 from flows.engine.execution import RUNNER, Execution, Number
-from flows.engine.options import Parallel, Threads
+from flows.engine.options import Parallel, Row, Seed, Threads
+from flows.engine.table import Table
+from flows.full import fetch
 from flows.servers.prefect import reachable
-from pipeline.configure import configure
+from pipeline import params
 from pipeline.paths import CORPUS
 from pipeline.peers import settings
-from pipeline.peers.paths import EXPERIMENT, TABLE
+from pipeline.peers.paths import FILES
 
-STAGES = "pipeline/peers/dvc.yaml:"
+TABLE = Table(FILES, settings.SETTINGS, settings.PeersFile, "The systems of others beside ours")
 
 
 @flow(name="asc", task_runner=RUNNER)
@@ -41,32 +39,20 @@ def peers(
         asc_core.UserError: peers.yaml cannot be used.
     """
     with Execution(limits=limits) as execution:
-        wanted = {"peers.seeds": seeds, "peers.systems": rows}
-        changes = [f"{key}={value}" for key, value in wanted.items() if value is not None]
-        if changes:
-            configure(None, changes, settings.SETTINGS, settings.PeersFile)
+        TABLE.configure(seeds=seeds, systems=rows)
         configured = settings.load()
         jobs = [(seed, fold) for seed in configured.seeds for fold in configured.corpora]
         execution.plan(parallel, len(jobs) * (1 + len(configured.systems)), threads)
         if str(CORPUS) in configured.corpora.values():
-            execution.run("download")
-        execution.run(*(f"{STAGES}features@{fold}" for fold in configured.corpora))
+            fetch(execution, params.load())
+        execution.run(*(TABLE.stage(f"features@{fold}") for fold in configured.corpora))
         names = [f"train@{system}-{seed}-{fold}" for system in configured.systems for seed, fold in jobs]
         names += [f"ours@{seed}-{fold}" for seed, fold in jobs]
-        execution.collect([execution.submit(STAGES + name) for name in names])
-        execution.run(f"{STAGES}tables")
-        execution.sync()
-        text = TABLE.read_text(encoding="utf-8")
-        text += "\n" + report.stages(execution.name, execution.outcomes, EXPERIMENT)
-        execution.publish("peers", text, "The systems of others beside ours")
+        execution.collect([execution.submit(TABLE.stage(name)) for name in names])
+        TABLE.finish(execution)
 
 
-def main(
-    seed: Annotated[list[int] | None, typer.Option(help="Repeat it for several; else those of peers.yaml.")] = None,
-    row: Annotated[list[str] | None, typer.Option(help="A system; repeat it. Else those of peers.yaml.")] = None,
-    parallel: Parallel = None,
-    threads: Threads = None,
-) -> None:
+def main(seed: Seed = None, row: Row = None, parallel: Parallel = None, threads: Threads = None) -> None:
     """Train the systems of others and ours on every fold, then compare them in one table."""
     with reachable():
         peers(seed or None, row or None, parallel, threads)

@@ -84,26 +84,64 @@ def curve_path(seed: int, name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class SystemFiles:
-    """What a table's trainings leave: a file a system, seed, and part (a fold, a share) of the table."""
+class TableFiles:
+    """Where a table of systems is, and what its trainings leave: a file a system, seed and, where the table has parts
+    (folds, shares), part.
 
-    table: str
+    Args:
+        name: of its folder in `pipeline`.
+    """
 
-    def network(self, system: str, seed: int, part: object) -> Path:
+    name: str
+
+    @property
+    def experiment(self) -> str:
+        """What its trainings are called in MLflow."""
+        return f"asc-{self.name}"
+
+    @property
+    def reports(self) -> Path:
+        """The folder of the table, and of all that it is told with."""
+        return Path("reports") / self.name
+
+    @property
+    def page(self) -> Path:
+        """The table as a page."""
+        return self.reports / "index.html"
+
+    @property
+    def data(self) -> Path:
+        """The folder of features and the like."""
+        return Path("data") / self.name
+
+    @property
+    def work(self) -> Path:
+        """The folder of features on their way."""
+        return Path(".state") / self.name
+
+    def told(self, suffix: str) -> Path:
+        """The table as md, json or png."""
+        return self.reports / f"{self.name}.{suffix}"
+
+    def network(self, system: str, seed: int, *part: object) -> Path:
         """The network of a system."""
-        return Path("models") / self.table / f"{system}-{seed}-{part}.safetensors"
+        return Path("models") / self.name / f"{_run(system, seed, *part)}.safetensors"
 
-    def package(self, seed: int, part: object) -> Path:
+    def package(self, seed: int, *part: object) -> Path:
         """Our quantised network: the file that ships."""
-        return Path("models") / self.table / f"ours-{seed}-{part}.asc"
+        return Path("models") / self.name / f"{_run('ours', seed, *part)}.asc"
 
-    def predictions(self, system: str, seed: int, part: object) -> Path:
+    def predictions(self, system: str, seed: int, *part: object) -> Path:
         """Probabilities for every test clip."""
-        return Path("data") / self.table / "predictions" / f"{system}-{seed}-{part}.parquet"
+        return self.data / "predictions" / f"{_run(system, seed, *part)}.parquet"
 
-    def measured(self, system: str, seed: int, part: object) -> Path:
+    def measured(self, system: str, seed: int, *part: object) -> Path:
         """The metrics and the sizes."""
-        return Path("reports") / self.table / "runs" / f"{system}-{seed}-{part}.json"
+        return self.reports / "runs" / f"{_run(system, seed, *part)}.json"
+
+
+def _run(*key: object) -> str:
+    return "-".join(map(str, key))
 
 
 def made(path: Path) -> Path:

@@ -33,7 +33,8 @@ from pipeline.runtime.journal import git, write_text
 
 DEPLOYMENT = "asc/seed"
 LOCK = Path("dvc.lock")
-CODE = ("asc_core", "pipeline", "flows", "dvc.yaml", ":(exclude)pipeline/paper", ":(exclude)pipeline/peers")
+TABLES = (":(exclude)pipeline/paper", ":(exclude)pipeline/peers", ":(exclude)pipeline/shares")
+CODE = ("asc_core", "pipeline", "flows", "dvc.yaml", *TABLES)
 POLL_SECONDS = 2
 PATIENCE = 60  # seconds without a worker, after which that is worth a line
 ATTEMPTS = 3  # a seed whose worker dies goes to another

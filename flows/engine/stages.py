@@ -19,7 +19,6 @@ from asc_core import UserError
 from pipeline.addresses import without_credentials
 from pipeline.runtime.processes import alive
 
-CORPUS_STAGES = ("download", "validate", "extract_features")
 TRAINING_STAGES = ("train_teacher", "train_student", "prune", "quantize", "tune_devices")
 FINAL_STAGES = ("summarise", "gate")
 

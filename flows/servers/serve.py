@@ -15,6 +15,7 @@ from flows.paper_tables import paper_tables
 from flows.peers import peers
 from flows.seed import asc_seed
 from flows.servers.prefect import configured_url, prefect_server
+from flows.shares import shares
 from flows.sweep import sweep
 from flows.watch import asc_watch
 
@@ -22,6 +23,7 @@ SERVED: dict[str, Flow[..., None]] = {
     "full": asc,
     "paper-tables": paper_tables,
     "peers": peers,
+    "shares": shares,
     "seed": asc_seed,
     "evaluate": asc_evaluate,
     "sweep": sweep,

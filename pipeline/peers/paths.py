@@ -2,25 +2,21 @@
 
 from pathlib import Path
 
-from pipeline.paths import SystemFiles
+from pipeline.paths import TableFiles
 
-EXPERIMENT = "asc-peers"
-FILES = SystemFiles("peers")
-REPORTS = Path("reports/peers")
-TABLE = REPORTS / "peers.md"
-WORK = Path(".state/peers")  # features on their way, a folder a fold
+FILES = TableFiles("peers")
 
 
 def features(fold: str) -> Path:
     """The feature store of a fold."""
-    return Path("data/peers/features") / fold
+    return FILES.data / "features" / fold
 
 
 def validation(fold: str) -> Path:
     """What validation found of a fold's corpus."""
-    return REPORTS / "validation" / f"{fold}.json"
+    return FILES.reports / "validation" / f"{fold}.json"
 
 
 def data_docs(fold: str) -> Path:
     """The same as pages to read."""
-    return Path("data/peers/data_docs") / fold
+    return FILES.data / "data_docs" / fold

@@ -2,21 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.paths import SystemFiles
+from pipeline.paths import TableFiles
 
-EXPERIMENT = "asc-shares"
-FILES = SystemFiles("shares")
-REPORTS = Path("reports/shares")
-TABLE = REPORTS / "shares.md"
-PLOT = REPORTS / "shares.png"
-PAGE = REPORTS / "index.html"
-WORK = Path(".state/shares")  # features on their way
-FEATURES = Path("data/shares/features")  # of the whole training split, and the test split
-LISTS = Path("data/shares/lists")  # the training clips of each share
-VALIDATION = REPORTS / "validation.json"
-DATA_DOCS = Path("data/shares/data_docs")
+FILES = TableFiles("shares")
+FEATURES = FILES.data / "features"  # of the whole training split, and the test split
+VALIDATION = FILES.reports / "validation.json"
+DATA_DOCS = FILES.data / "data_docs"
 
 
 def clips(share: int) -> Path:
     """The training clips of a share: filename, scene_label."""
-    return LISTS / f"{share}.csv"
+    return FILES.data / "lists" / f"{share}.csv"

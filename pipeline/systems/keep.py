@@ -5,14 +5,16 @@ from typing import Any
 import pandas as pd
 
 from asc_core.files import replacing, write_json
-from pipeline.paths import SystemFiles
+from pipeline.paths import TableFiles
 
 
-def keep(files: SystemFiles, run: tuple[str, int, object], predictions: pd.DataFrame, measured: dict[str, Any]) -> None:
-    """Write the predictions on the test split, and by network what was measured.
+def keep(
+    files: TableFiles, run: tuple[str, int, *tuple[object, ...]], predictions: pd.DataFrame, measured: dict[str, Any]
+) -> None:
+    """Write the predictions on the test split, and what was measured: by network where there are several.
 
     Args:
-        run: system, seed and part of the table.
+        run: system, seed and, where the table has parts, part.
     """
     with replacing(files.predictions(*run)) as temporary:
         predictions.to_parquet(temporary, index=False)

@@ -97,7 +97,7 @@ def test_every_system_has_a_row_over_all_folds(peers, folds):
 
 
 def test_the_report_has_tables_sources_and_settings(peers, folds):
-    text = (peers.folder / paths.TABLE).read_text()
+    text = (peers.folder / paths.FILES.told("md")).read_text()
     assert "180 clips at 20 locations, folds left, right; the mean over the seeds 0." in text
     assert "| ours, as shipped | " in text and "## Ours as shipped, less the others" in text
     assert "github.com/fschmid56/cpjku_dcase23" in text and "random responses where they have 66" in text

@@ -61,20 +61,29 @@ def test_each_share_is_trained_on_alone_and_all_are_tested_on_the_same(project, 
 
 
 def test_the_table_has_a_row_a_system_a_column_a_share_and_what_is_published(project):
-    found = json.loads((project / paths.REPORTS / "shares.json").read_text())
+    found = json.loads((project / paths.FILES.told("json")).read_text())
     assert [row["system"] for row in found["systems"]] == ["student", "quantized", SYSTEM]
     measured = json.loads((project / paths.FILES.measured("ours", 0, 50)).read_text())["quantized"]
     row = found["systems"][1]["shares"]
     assert row["50"]["accuracy"]["mean"] == measured["accuracy"] and list(row) == ["50", "100"]
     low, high = row["50"]["accuracy"]["interval"]
     assert low <= measured["accuracy"] <= high
-    text = (project / paths.TABLE).read_text()
+    text = (project / paths.FILES.told("md")).read_text()
     assert "| system | 50 % | 100 % |" in text
     assert "| baseline of 2024, published, on TAU 2022 | 53.2 | 57.0 |" in text
     assert "50 %: " in text and "and nothing of who is ahead" in text
-    assert (project / paths.PLOT).read_bytes().startswith(b"\x89PNG")
-    page = (project / paths.PAGE).read_text()
+    assert (project / paths.FILES.told("png")).read_bytes().startswith(b"\x89PNG")
+    page = (project / paths.FILES.page).read_text()
     assert f'<td class="number">{row["50"]["accuracy"]["mean"]:.1f} [' in page and 'id="shares-accuracy"' in page
+
+
+def test_the_flow_finds_every_stage_up_to_date_where_dvc_has_its_outputs(project, set_up_prefect):
+    workspace = Workspace(project)
+    set_up_prefect(workspace.environment)
+    workspace.run("dvc", "commit", "--force", "download", "pipeline/shares/dvc.yaml")
+    told = workspace.run("python", "-m", "flows.shares", PREFECT_API_URL="http://127.0.0.1:9/api").stdout
+    assert "Running stage" not in told
+    assert told.count(": unchanged in") == 2 + 2 * len(PERCENT) + 1
 
 
 def test_lists_that_the_corpus_has_are_taken_and_have_to_be_nested(project, rendered, tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def test_help_lists_all_commands_and_loads_none(installed, tmp_path):
     panels = listed(out)
     assert panels["Models"] == ["predict", "info", "export", "cost", "networks", "compare", "corpus", "watch"]
     assert panels["Pipeline"] == ["configure", "measure", "registry", "submit", "sync"]
-    assert panels["Flows"] == ["doctor", "paper", "peers", "run", "sweep"]
+    assert panels["Flows"] == ["doctor", "paper", "peers", "run", "shares", "sweep"]
     assert not HEAVY & loaded
 
 

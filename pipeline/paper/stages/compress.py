@@ -5,23 +5,23 @@ from asc_core.compression.config import PruningConfig
 from asc_core.evaluation.measure import measure
 from asc_core.evaluation.predictions import prediction_table
 from asc_core.features.store import FeatureStore
-from asc_core.files import replacing, write_json
 from asc_core.models import checkpoint
 from asc_core.training.job import Job
 from asc_core.training.objective import Teacher
 from asc_core.training.sparsity import Sparsity
-from pipeline.paper.paths import EXPERIMENT, measured, predictions, trained
+from pipeline.paper.paths import FILES
 from pipeline.paper.rows import systems
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made
 from pipeline.runtime.journal import Journal
 from pipeline.runtime.stage import run
 from pipeline.runtime.training import Training
+from pipeline.systems.keep import keep
 
 
 def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     """Prune, tune, quantise, tune and measure."""
-    paper, store, path = systems.load(), FeatureStore(made(FEATURES)), trained(systems.VANILLA, seed)
+    paper, store, path = systems.load(), FeatureStore(made(FEATURES)), FILES.network(systems.VANILLA, seed)
     journal.tags({"table": "compression", "row": variant})
     (network, _), (uncompressed, _) = checkpoint.load(path), checkpoint.load(path)
     teacher = None if variant == "without_distillation" else Teacher(uncompressed, paper.distillation)
@@ -38,10 +38,8 @@ def compress(params: Params, journal: Journal, variant: str, seed: int) -> None:
     logits, results = measure(network, store)
     print(f"{variant}@{seed}: {results['accuracy']:.1f} %")
     journal.metrics(results)
-    with replacing(predictions(variant, seed)) as temporary:
-        prediction_table(store, store.rows("test"), logits, variant).to_parquet(temporary, index=False)
-    write_json(measured(variant, seed), results)
+    keep(FILES, (variant, seed), prediction_table(store, store.rows("test"), logits, variant), results)
 
 
 if __name__ == "__main__":
-    run(compress, experiment=EXPERIMENT, trains=True)
+    run(compress, experiment=FILES.experiment, trains=True)

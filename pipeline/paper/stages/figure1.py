@@ -11,7 +11,7 @@ import torch
 from asc_core.features.store import FeatureStore
 from asc_core.files import write_json
 from asc_core.models import checkpoint
-from pipeline.paper.paths import EXPERIMENT, REPORTS, trained
+from pipeline.paper.paths import FILES
 from pipeline.paper.rows import systems
 from pipeline.params import Params
 from pipeline.paths import FEATURES, made
@@ -42,7 +42,7 @@ def figure1(params: Params, journal: Journal) -> None:
 
     store, seed = FeatureStore(made(FEATURES)), systems.load().seeds[0]
     journal.tags({"table": "figure1", "row": systems.FIGURE1})
-    network, _ = checkpoint.load(trained(systems.FIGURE1, seed))
+    network, _ = checkpoint.load(FILES.network(systems.FIGURE1, seed))
     rows = store.rows("test")
     devices = store.clips["device"].to_numpy()[rows]
     embedded, accuracy = {}, {}
@@ -54,11 +54,11 @@ def figure1(params: Params, journal: Journal) -> None:
         print(
             f"figure1: {name} statistics: the nearest neighbour has the same device for {accuracy[name]:.1f} % of clips"
         )
-    plots.scatter_by_device(embedded, accuracy, devices, REPORTS / "figure1.png")
-    write_json(REPORTS / "figure1.json", {"device_accuracy_of_nearest_neighbour": accuracy, "clips": len(rows)})
+    plots.scatter_by_device(embedded, accuracy, devices, FILES.reports / "figure1.png")
+    write_json(FILES.reports / "figure1.json", {"device_accuracy_of_nearest_neighbour": accuracy, "clips": len(rows)})
     journal.metrics({"device_accuracy": {name.split("-")[0]: value for name, value in accuracy.items()}})
-    journal.artifact(REPORTS / "figure1.png")
+    journal.artifact(FILES.reports / "figure1.png")
 
 
 if __name__ == "__main__":
-    run(figure1, experiment=EXPERIMENT)
+    run(figure1, experiment=FILES.experiment)

@@ -9,8 +9,7 @@ from asc_core.files import read_json, write_json
 from pipeline.page.parts import Section, Table, Text
 from pipeline.page.render import page
 from pipeline.page.systems import BACK, SHARES, figure
-from pipeline.paper.paths import EXPERIMENT, REPORTS, measured
-from pipeline.paper.paths import predictions as predictions_of
+from pipeline.paper.paths import FILES
 from pipeline.paper.rows import systems
 from pipeline.paper.rows.systems import COMPRESSION, SYSTEMS, VANILLA, Paper, Published
 from pipeline.params import Params
@@ -35,9 +34,9 @@ def build_table(table: str, paper: Paper) -> list[dict[str, Any]]:
     """Every row of a table: mean, standard deviation and n over the seeds, sizes, and the published figures."""
     rows, answers = [], {}
     for name, label, published in rows_of(table, paper):
-        files = [made(predictions_of(name, seed)) for seed in paper.seeds]
+        files = [made(FILES.predictions(name, seed)) for seed in paper.seeds]
         answers[name] = {str(file): predictions.read(file) for file in files}
-        runs = [read_json(measured(name, seed)) for seed in paper.seeds]
+        runs = [read_json(FILES.measured(name, seed)) for seed in paper.seeds]
         sizes = [run["size"] for run in runs]
         metrics = [{key: value for key, value in run.items() if key != "size"} for run in runs]
         rows.append(
@@ -162,16 +161,16 @@ def tables(params: Params, journal: Journal) -> None:
         rows = build_table(table, paper)
         if not rows:
             continue
-        write_json(REPORTS / f"{table}.json", rows)
-        write_text(REPORTS / f"{table}.md", markdown(table, rows, paper))
-        plots.seen_and_unseen({row["label"]: row["measured"] for row in rows}, REPORTS / f"{table}.png")
+        write_json(FILES.reports / f"{table}.json", rows)
+        write_text(FILES.reports / f"{table}.md", markdown(table, rows, paper))
+        plots.seen_and_unseen({row["label"]: row["measured"] for row in rows}, FILES.reports / f"{table}.png")
         sections.append(section(table, rows, paper))
         for suffix in ("json", "md", "png"):
-            journal.artifact(REPORTS / f"{table}.{suffix}")
-        print((REPORTS / f"{table}.md").read_text(encoding="utf-8"))
-    write_text(REPORTS / "index.html", page("Tables of the publications", [*sections, BACK]))
-    journal.artifact(REPORTS / "index.html")
+            journal.artifact(FILES.reports / f"{table}.{suffix}")
+        print((FILES.reports / f"{table}.md").read_text(encoding="utf-8"))
+    write_text(FILES.page, page("Tables of the publications", [*sections, BACK]))
+    journal.artifact(FILES.page)
 
 
 if __name__ == "__main__":
-    run(tables, experiment=EXPERIMENT)
+    run(tables, experiment=FILES.experiment)

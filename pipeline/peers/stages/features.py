@@ -23,7 +23,7 @@ def features(params: Params, journal: Journal, fold: str) -> None:
     check_folds(roots, params.data.split_lists)
     journal.tags({"table": "peers", "row": "features", "fold": fold})
     clips = validated(roots[fold], params.data, paths.validation(fold), paths.data_docs(fold), journal)
-    extracted(roots[fold], clips, params.features, paths.features(fold), paths.WORK / fold, journal)
+    extracted(roots[fold], clips, params.features, paths.features(fold), paths.FILES.work / fold, journal)
 
 
 def folder(path: str) -> Path:
@@ -57,4 +57,4 @@ def check_folds(roots: dict[str, Path], lists: Lists) -> None:
 
 
 if __name__ == "__main__":
-    run(features, experiment=paths.EXPERIMENT)
+    run(features, experiment=paths.FILES.experiment)

@@ -19,4 +19,4 @@ def ours(params: Params, journal: Journal, seed: int, fold: str) -> None:
 
 
 if __name__ == "__main__":
-    run(ours, experiment=paths.EXPERIMENT, trains=True)
+    run(ours, experiment=paths.FILES.experiment, trains=True)

@@ -67,14 +67,14 @@ def tables(params: Params, journal: Journal) -> None:
     peers = settings.load()
     rows, used = rows_of(peers), settings_of(params, peers)
     journal.tags({"table": "peers", "row": "all"})
-    write_json(paths.REPORTS / "peers.json", {"settings": used, "systems": rows})
-    write_text(paths.TABLE, text(rows, peers, used))
-    plots.with_intervals(rows, paths.REPORTS / "peers.png")
-    write_text(paths.REPORTS / "index.html", page("Systems of others beside ours", sections(rows, peers)))
-    for name in ("peers.json", "peers.md", "peers.png", "index.html"):
-        journal.artifact(paths.REPORTS / name)
+    write_json(paths.FILES.told("json"), {"settings": used, "systems": rows})
+    write_text(paths.FILES.told("md"), text(rows, peers, used))
+    plots.with_intervals(rows, paths.FILES.told("png"))
+    write_text(paths.FILES.page, page("Systems of others beside ours", sections(rows, peers)))
+    for file in (*map(paths.FILES.told, ("json", "md", "png")), paths.FILES.page):
+        journal.artifact(file)
     print(markdown(rows))
 
 
 if __name__ == "__main__":
-    run(tables, experiment=paths.EXPERIMENT)
+    run(tables, experiment=paths.FILES.experiment)

@@ -43,4 +43,4 @@ def job_of(peers: Peers, system: str, training: TrainingConfig, bands: int, seed
 
 
 if __name__ == "__main__":
-    run(train, experiment=paths.EXPERIMENT, trains=True)
+    run(train, experiment=paths.FILES.experiment, trains=True)

@@ -32,7 +32,7 @@ def features(params: Params, journal: Journal) -> None:
         kept = listed["filename"].isin(clips.loc[clips["split"] == "train", "filename"])
         with replacing(paths.clips(share)) as temporary:
             listed[kept].to_csv(temporary, sep="\t", index=False)
-    extracted(corpus_root(), clips, params.features, paths.FEATURES, paths.WORK, journal)
+    extracted(corpus_root(), clips, params.features, paths.FEATURES, paths.FILES.work, journal)
 
 
 def whole(data: Data) -> Data:
@@ -61,4 +61,4 @@ def lists(data: Data) -> dict[int, pd.DataFrame]:
 
 
 if __name__ == "__main__":
-    run(features, experiment=paths.EXPERIMENT)
+    run(features, experiment=paths.FILES.experiment)

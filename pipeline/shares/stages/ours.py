@@ -18,4 +18,4 @@ def ours(params: Params, journal: Journal, seed: int, share: int) -> None:
 
 
 if __name__ == "__main__":
-    run(ours, experiment=paths.EXPERIMENT, trains=True)
+    run(ours, experiment=paths.FILES.experiment, trains=True)

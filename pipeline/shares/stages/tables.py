@@ -21,6 +21,8 @@ from pipeline.shares.rows.published import CORPUS, PUBLISHED
 from pipeline.shares.rows.table import markdown, rows_of, tables_of
 from pipeline.shares.settings import Shares
 
+TITLE = "Accuracy by the share of the training data"
+
 
 def told(clips: dict[int, int], shares: Shares) -> str:
     """What the tables are made of."""
@@ -47,7 +49,7 @@ def sections(rows: list[dict[str, Any]], clips: dict[int, int], shares: Shares) 
         said = f"Highest: {highest['system']} with {highest['training clips, %']} % of the training clips."
         spec = charts.lines(points, "training clips, %", "accuracy, %", "system")
         drawn.append(Figure(f"shares-{key.replace('_', '-')}", title, said, spec, Table(title, heads, cells)))
-    return [Section("shares", "Accuracy by the share of the training data", drawn), BACK]
+    return [Section("shares", TITLE, drawn), BACK]
 
 
 def tables(params: Params, journal: Journal) -> None:
@@ -58,17 +60,15 @@ def tables(params: Params, journal: Journal) -> None:
     journal.tags({"table": "shares", "row": "all"})
     used = json.loads(shares.model_dump_json())
     published = {"corpus": CORPUS, "accuracy": PUBLISHED}
-    write_json(
-        paths.REPORTS / "shares.json", {"settings": used, "clips": clips, "systems": rows, "published": published}
-    )
-    table = markdown(rows, shares)
-    write_text(paths.TABLE, f"# Accuracy by the share of the training data\n\n{told(clips, shares)}\n\n{table}")
-    write_text(paths.PAGE, page("Accuracy by the share of the training data", sections(rows, clips, shares)))
-    plots.accuracy_by_share(rows, {f"{name} ({CORPUS})": each for name, each in PUBLISHED.items()}, paths.PLOT)
-    for file in (*(paths.TABLE.with_suffix(f".{suffix}") for suffix in ("json", "md", "png")), paths.PAGE):
+    table, files = markdown(rows, shares), paths.FILES
+    write_json(files.told("json"), {"settings": used, "clips": clips, "systems": rows, "published": published})
+    write_text(files.told("md"), f"# {TITLE}\n\n{told(clips, shares)}\n\n{table}")
+    write_text(files.page, page(TITLE, sections(rows, clips, shares)))
+    plots.accuracy_by_share(rows, {f"{name} ({CORPUS})": each for name, each in PUBLISHED.items()}, files.told("png"))
+    for file in (*map(files.told, ("json", "md", "png")), files.page):
         journal.artifact(file)
     print(table)
 
 
 if __name__ == "__main__":
-    run(tables, experiment=paths.EXPERIMENT)
+    run(tables, experiment=paths.FILES.experiment)

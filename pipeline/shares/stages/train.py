@@ -24,4 +24,4 @@ def train(params: Params, journal: Journal, system: str, seed: int, share: int) 
 
 
 if __name__ == "__main__":
-    run(train, experiment=paths.EXPERIMENT, trains=True)
+    run(train, experiment=paths.FILES.experiment, trains=True)
