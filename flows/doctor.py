@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from asc_core.cli import run
 from asc_core.cores import usable_cores
 from asc_core.text import printable
 from pipeline import params
-from pipeline.addresses import without_credentials
 from pipeline.reporting.terminal import WIDTH
 from pipeline.runtime.journal import JOURNALS
 

@@ -11,6 +11,7 @@ from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from asc_core.addresses import public
 from asc_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,12 +40,6 @@ def new_client() -> "httpx.Client":
     # A connection serves one request, so that the one below the least rate is known.
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.Client(timeout=TIMEOUT, headers=agent, cookies=_NoCookies(), limits=limits)
-
-
-def without_credentials(url: str) -> str:
-    """The address without the user name and password that it may hold, for messages and logs."""
-    # The second form is an address with a stray `/`, `?` or `#` in its password.
-    return re.sub(r"^([^/?#@]*://)?(?:[^/?#]*@|[^/?#@:]*:(?!\d*(?:[/?#]|$)).*@)", r"\1", url)
 
 
 class Failure(Exception):
@@ -113,11 +108,9 @@ def answer(client: "httpx.Client", url: str, have: int, rate: LeastRate) -> "Ite
         schemes = ("https",) if request.url.scheme == "https" else ("http", "https")
         if following.url.scheme not in schemes:
             target = brief(f"{following.url.scheme}://{following.url.host}")
-            raise UserError(
-                f"{without_credentials(url)}: redirects to {target}, which is not safe; use another base_url"
-            )
+            raise UserError(f"{public(url)}: redirects to {target}, which is not safe; use another base_url")
         request = following
-    raise UserError(f"{without_credentials(url)}: more than {REDIRECTS} redirects; use another base_url")
+    raise UserError(f"{public(url)}: more than {REDIRECTS} redirects; use another base_url")
 
 
 def continues(headers: "httpx.Headers", have: int, size: int) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asc_core.addresses import public
 from asc_core.corpus import request
 from asc_core.corpus.manifest import Download
 from asc_core.corpus.request import (
@@ -23,7 +24,6 @@ from asc_core.corpus.request import (
     continues,
     named,
     retry_after,
-    without_credentials,
 )
 from asc_core.errors import UserError
 from asc_core.progress import Progress, note
@@ -113,7 +113,7 @@ def size_at(client: "httpx.Client", url: str) -> int:
             failures += 1
             if failures == FAILURES:
                 raise UserError(
-                    f"{without_credentials(url)}: {FAILURES} attempts failed, at last: {failure}; run it again to go on"
+                    f"{public(url)}: {FAILURES} attempts failed, at last: {failure}; run it again to go on"
                 ) from None
             time.sleep(max(_backoff(failures), failure.wait))
 
@@ -140,13 +140,13 @@ def download(client: "httpx.Client", url: str, target: Path, wanted: Download, *
         note(f"{target.name}: wrong checksum, download {attempt} of {CHECKSUM_TRIES}")
     raise UserError(
         f"{target.name}: wrong checksum in {CHECKSUM_TRIES} downloads: expected md5 {wanted.md5}, got {found}; "
-        f"{without_credentials(url)} is not this file, use another base_url"
+        f"{public(url)} is not this file, use another base_url"
     )
 
 
 def _complete(client: "httpx.Client", url: str, part: Path, size: int, progress: TransferProgress) -> None:
     """Request the rest of `part` until it has `size` bytes."""
-    shown = without_credentials(url)
+    shown = public(url)
     if size_of(part) > size:
         _discard(part, progress)
     furthest = max(0, size_of(part))
@@ -187,9 +187,7 @@ def _attempt(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError):  # a ValueError by what resolves host names
-        raise UserError(
-            f"{without_credentials(url)}: is, or redirects to, no http or https address; check base_url"
-        ) from None
+        raise UserError(f"{public(url)}: is, or redirects to, no http or https address; check base_url") from None
     except httpx.TransportError as error:
         raise Failure(brief(str(error) or type(error).__name__)) from None
 
@@ -205,7 +203,7 @@ def _check_status(url: str, response: "httpx.Response") -> None:
     if status in (408, 429) or status >= 500:
         raise Failure(named(status), retry_after(response.headers))
     if status not in (200, 206, 416):
-        raise UserError(f"{without_credentials(url)}: {named(status)}; check base_url")
+        raise UserError(f"{public(url)}: {named(status)}; check base_url")
 
 
 def _receive(client: "httpx.Client", url: str, part: Path, size: int, progress: TransferProgress) -> None:

@@ -61,23 +61,36 @@ def read(path: Path, model: str | None = None) -> pd.DataFrame:
         raise UserError(f"{path}: {absence(path)}")
     try:
         table = pd.read_parquet(path)
+        models = _models(table)
+        chosen = model or (models[0] if len(models) == 1 else SHIPPED)
+        table = table[table["model"] == chosen].reset_index(drop=True)  # checked alone: others may be many
         _check(table)
     except (OSError, *ILL_MADE) as error:
         raise UserError(f"{path}: not a table of predictions ({reason(error)})") from None
-    models = sorted(table["model"].unique())
-    chosen = model or (models[0] if len(models) == 1 else SHIPPED)
     if chosen not in models:
         raise UserError(f"{path}: has no model {chosen!r}; name one of {', '.join(models)}")
-    return table[table["model"] == chosen].reset_index(drop=True)
+    return table
 
 
-def _check(table: pd.DataFrame) -> None:
-    """Raises: ValueError: the table is none of predictions."""
+def _models(table: pd.DataFrame) -> list[str]:
+    """The networks whose answers are in a table.
+
+    Raises:
+        ValueError: the table is none of predictions.
+    """
     missing = [name for name in KEYS if name not in table.columns]
     if missing:
         raise ValueError(f"it has no column {missing[0]!r}")
     if table.empty:
         raise ValueError("it has no row")
+    models = list(table["model"].unique())
+    if not all(isinstance(name, str) for name in models):
+        raise ValueError("its column 'model' has a value that is no text")
+    return sorted(models)
+
+
+def _check(table: pd.DataFrame) -> None:
+    """Raises: ValueError: what one network answered is not as predictions are."""
     for name in KEYS[:-1]:
         if not table[name].map(lambda value: isinstance(value, str)).all():
             raise ValueError(f"its column {name!r} has a value that is no text")
@@ -91,6 +104,6 @@ def _check(table: pd.DataFrame) -> None:
     sound = (probabilities >= 0).all(axis=1) & (np.abs(probabilities.sum(axis=1) - 1) < 1e-3)
     if not sound.all():
         raise ValueError(f"the probabilities in row {int(sound.argmin())} do not sum up to 1")
-    again = table.duplicated([*CLIP, "model"])
+    again = table.duplicated(CLIP)
     if again.any():
         raise ValueError(f"it has the clip {table['filename'][again].iloc[0]} twice")

@@ -18,12 +18,12 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from asc_core.cores import usable_cores
 from flows.engine.progress import Progress
 from flows.engine.stages import LIMITS, Outcome, StageFailed, end_all, run_command, run_stage
 from flows.engine.workspace import locked_workspace
 from pipeline import params
-from pipeline.addresses import without_credentials
 from pipeline.configure import configure
 from pipeline.runtime.processes import watch
 from pipeline.runtime.threads import share

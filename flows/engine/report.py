@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from asc_core.addresses import without_credentials
 from asc_core.files import read_json
 from flows.engine.stages import Outcome
 from pipeline import params
-from pipeline.addresses import without_credentials
 from pipeline.paths import GATE, TABLE
 from pipeline.reporting.tables import Markup, as_text, markdown_table
 from pipeline.runtime.journal import JOURNALS

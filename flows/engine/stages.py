@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asc_core import UserError
-from pipeline.addresses import without_credentials
+from asc_core.addresses import without_credentials
 from pipeline.runtime.processes import alive
 
 TRAINING_STAGES = ("train_teacher", "train_student", "prune", "quantize", "tune_devices")

@@ -9,8 +9,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from asc_core.addresses import without_credentials
 from flows.servers.process import free_address, host_and_port, is_up, running
-from pipeline.addresses import without_credentials
 
 UNGUARDED = (
     "the Prefect server at {} answers any web page, and a page can have your worker run commands; "

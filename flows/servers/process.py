@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from flows.engine.stages import end_trees
-from pipeline.addresses import without_credentials
 
 START_SECONDS = 120
 STOP_SECONDS = 15

@@ -12,11 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from flows.servers.guard import LOOPBACK
 from flows.servers.mlflow import mlflow_server
 from flows.servers.prefect import configured_url, prefect_server
 from flows.servers.process import is_up
-from pipeline.addresses import without_credentials
 
 MLFLOW_URL = "http://127.0.0.1:5000"
 

@@ -40,10 +40,10 @@ from asc_core.compression import package
 from asc_core.compression.rules import LIMIT
 from asc_core.compression.size import totals
 from asc_core.corpus.layout import read_evaluation
+from asc_core.deploy.windows import over_windows
 from asc_core.evaluation.metrics import accuracy, judge
-from asc_core.features.audio import read_samples
 from asc_core.features.config import FeatureConfig
-from asc_core.features.log_mel import LogMel, fit_length
+from asc_core.features.frontend import Frontend
 from asc_core.features.store import FeatureStore
 from asc_core.files import replacing
 from asc_core.progress import track
@@ -64,7 +64,6 @@ from pipeline.params import Params
 from pipeline.paths import FEATURES, corpus_root, made, package_path
 
 FOLDER = Path("data/submission")
-BATCH = 64
 METHODS = {
     "bc_resnet_asc": "BC-ResNet-ASC",
     "bc_resnet": "BC-ResNet",
@@ -118,31 +117,33 @@ def submit(about: Path, seeds: list[int], folder: Path = FOLDER, settings: Param
 def probabilities(
     networks: list[nn.Module], names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]
 ) -> np.ndarray:
-    """The mean over the networks of each clip's probabilities: (clips, classes) float64."""
+    """The mean over the networks of each file's probabilities: (files, classes) float64."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    parts = []
-    with torch.inference_mode():
-        for batch in batches(names, store, root, features):
-            each = [network.to(device)(batch.to(device)).cpu().double().softmax(dim=1) for network in networks]
-            parts.append(torch.stack(each).mean(dim=0))
-    return torch.cat(parts).numpy()
+
+    def answer(batch: Tensor, _: Tensor) -> Tensor:
+        return torch.stack([network.to(device)(batch.to(device)) for network in networks], dim=1)
+
+    logits = over_windows(answer, windows(names, store, root, features), len(names))  # (files, networks, classes)
+    return logits.double().softmax(dim=2).mean(dim=1).numpy()
 
 
-def batches(names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]) -> Iterator[Tensor]:
-    """Features (batch, 1, mel, frame) of the clips in order: from the store where it has them, else from the audio."""
-    config = FeatureConfig(**features["config"])
-    length = round(features["seconds"] * config.sample_rate)
-    same = store.description == features  # a store that was made otherwise since holds nothing for these networks
-    rows = {name: row for row, name in enumerate(store.clips["filename"])} if same else {}
-    log_mel = LogMel(config) if any(name not in rows for name in names) else None
-
-    def clip(name: str) -> np.ndarray:
-        if log_mel is None or name in rows:
-            return store.array[rows[name]]
-        return log_mel(fit_length(read_samples(root / name, config.sample_rate), length)).astype(np.float16)
-
-    for at in track(range(0, len(names), BATCH), -(-len(names) // BATCH), "submit", unit="batches"):
-        yield torch.from_numpy(np.stack([clip(name) for name in names[at : at + BATCH]]))[:, None].float()
+def windows(
+    names: list[str], store: FeatureStore, root: Path, features: dict[str, Any]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The number of each file and the features (1, mel, frame) of its windows: from the store where it has them all,
+    else from the audio."""
+    frontend = Frontend({"features": features})
+    # A store that was made otherwise since holds nothing for these networks, and one of other clips than files
+    # something else by their names. Of what may be two windows it has the first.
+    same = store.description == features and frontend.config.clip_seconds is None
+    whole = store.clips["seconds"] < 2 * features["seconds"] - 0.001
+    rows = {str(name): row for row, name in enumerate(store.clips["filename"]) if whole[row]} if same else {}
+    for number, name in enumerate(track(names, len(names), "submit", unit="files")):
+        if name in rows:
+            yield number, store.array[rows[name]][None].astype(np.float32)
+        else:
+            for window in frontend.windows(root / name):
+                yield number, window
 
 
 def output_text(found: pd.DataFrame) -> str:

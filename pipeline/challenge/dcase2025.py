@@ -24,6 +24,7 @@ import sys
 import sysconfig
 import tempfile
 import venv
+from collections.abc import Iterable
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,13 +35,14 @@ import soundfile
 import torch
 import typer
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 import asc_core
 from asc_core import UserError
 from asc_core.cli import run
 from asc_core.compression import package, rules
 from asc_core.corpus.layout import read_evaluation
+from asc_core.deploy.windows import over_windows
 from asc_core.evaluation.measure import cost
 from asc_core.features.frontend import shape_of
 from asc_core.features.store import FeatureStore
@@ -48,7 +50,7 @@ from asc_core.files import read_json, write_json, writing
 from asc_core.models.config import NETWORKS
 from pipeline import params, sections
 from pipeline.challenge import dcase2021_format, inference, trial, vendored
-from pipeline.challenge.dcase2021 import BATCH, FOLDER, batches, output_text
+from pipeline.challenge.dcase2021 import FOLDER, output_text, windows
 from pipeline.params import Params
 from pipeline.paths import FEATURES, corpus_root, made, package_path, shipped_path
 
@@ -93,9 +95,8 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
                 )
     listed = read_evaluation(root, settings.data.split_lists)
     listed["device"] = listed["device"].fillna("unknown")
-    expected = logits(
-        general, devices, listed, batches(listed["filename"].tolist(), store, root, description["features"])
-    )
+    heard = windows(listed["filename"].tolist(), store, root, description["features"])
+    expected = logits(general, devices, listed["device"].tolist(), heard)
     with writing(target), tempfile.TemporaryDirectory(prefix="asc-submit-") as work:
         made_folder = Path(work) / told.label
         _write(made_folder, told, checkpoint, description, root / settings.data.lists.test)
@@ -107,15 +108,25 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
     return target
 
 
-@torch.inference_mode()
-def logits(general: nn.Module, devices: dict[str, nn.Module], listed: pd.DataFrame, features: Any) -> np.ndarray:
-    """The logits of clips, each by the network of its device: (clips, classes) float32."""
-    parts = []
-    for at, batch in zip(range(0, len(listed), BATCH), features, strict=True):
-        names = listed["device"].iloc[at : at + BATCH].tolist()
+def logits(
+    general: nn.Module,
+    devices: dict[str, nn.Module],
+    device_of: list[str],
+    heard: Iterable[tuple[int, np.ndarray]],
+) -> np.ndarray:
+    """The logits of files, each by the network of its device: (files, classes) float32.
+
+    Args:
+        device_of: the device of each file.
+        heard: as `windows` has it.
+    """
+
+    def answer(batch: Tensor, numbers: Tensor) -> Tensor:
+        names = [device_of[number] for number in numbers.tolist()]
         answers = {name: devices.get(name, general)(batch) for name in set(names)}
-        parts += [answers[name][row] for row, name in enumerate(names)]
-    return torch.stack(parts).numpy()
+        return torch.stack([answers[name][row] for row, name in enumerate(names)])
+
+    return over_windows(answer, heard, len(device_of)).numpy()
 
 
 def _write(folder: Path, told: About, checkpoint: Path, description: dict[str, Any], test: Path) -> None:

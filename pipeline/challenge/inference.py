@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from asc_core.compression import package
 from asc_core.compression.expose import expose
+from asc_core.deploy.windows import over_windows
 from asc_core.features.frontend import Frontend
 
-BATCH = 64
 CHECKPOINT = "model.asc"
 
 
@@ -56,21 +56,20 @@ def get_model_for_device(model: Model, device_id: str) -> nn.Module:
 
 
 def load_inputs(file_paths: list[str], device_ids: list[str], model: Model) -> list[Tensor]:
-    """The features of each file, (1, 1, mel, frame) float32 on the CPU.
+    """The features of each file, (windows, 1, mel, frame) float32 on the CPU.
 
-    What is longer than the clips of the training is cut, what is shorter repeated.
+    A window is as long as the clips of the training; sound that is shorter is repeated to that length.
 
     Raises:
         UserError: a file cannot be decoded.
     """
-    return [torch.from_numpy(next(model.frontend.windows(Path(path))))[None] for path in file_paths]
+    return [torch.from_numpy(model.frontend.read(Path(path))) for path in file_paths]
 
 
-@torch.inference_mode()
 def predict(
     file_paths: list[str], device_ids: list[str], model_file_path: str | None = None, use_cuda: bool = True
 ) -> tuple[list[Tensor], list[str]]:
-    """The logits of each file, (class,) float32 on the CPU, and the scenes in their order.
+    """The logits of each file, the mean over its windows, (class,) float32 on the CPU; and the scenes in their order.
 
     Raises:
         UserError: a file cannot be decoded, or the model's is missing, foreign or damaged.
@@ -79,14 +78,19 @@ def predict(
     model = load_model(model_file_path)
     where = "cuda" if use_cuda and torch.cuda.is_available() else "cpu"
     model.to(where)
-    by_device: dict[str, list[int]] = {}
-    for number, (_, device) in enumerate(zip(file_paths, device_ids, strict=True)):
-        by_device.setdefault(device, []).append(number)
-    logits = torch.empty(len(file_paths), len(model.labels))
-    for device, numbers in by_device.items():
-        network = get_model_for_device(model, device)
-        for at in range(0, len(numbers), BATCH):
-            some = numbers[at : at + BATCH]
-            inputs = load_inputs([file_paths[number] for number in some], [device] * len(some), model)
-            logits[some] = network(torch.cat(inputs).to(where)).float().cpu()
+
+    def answer(batch: Tensor, numbers: Tensor) -> Tensor:
+        devices = [device_ids[number] for number in numbers.tolist()]
+        logits = torch.empty(len(batch), len(model.labels))
+        for device in set(devices):
+            rows = [row for row, each in enumerate(devices) if each == device]
+            logits[rows] = get_model_for_device(model, device)(batch[rows].to(where)).float().cpu()
+        return logits
+
+    windows = (
+        (number, window)
+        for number, (path, _) in enumerate(zip(file_paths, device_ids, strict=True))
+        for window in model.frontend.windows(Path(path))
+    )
+    logits = over_windows(answer, windows, len(file_paths))
     return list(logits), model.labels

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asc_core import UserError
+from asc_core.addresses import public, without_credentials
 from asc_core.text import printable
-from pipeline.addresses import without_credentials
 from pipeline.runtime.journal import JOURNALS
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def address() -> str:
 
 
 def shown_address() -> str:
-    """The store's address, for people; also of one that is none, because its beginning was forgotten."""
-    shown = without_credentials(address())
-    return shown if ":/" in shown else shown.rpartition("@")[2]
+    """The store's address, for people."""
+    return public(address())
 
 
 def prepare() -> None:

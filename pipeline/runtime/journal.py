@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from asc_core.files import replacing, writing
-from pipeline.addresses import without_credentials
 from pipeline.paths import workspace
 from pipeline.runtime.events import Artifact, End, Event, Metrics, Model, Start, Tags
 from pipeline.runtime.processes import dvc

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from asc_core.config import shown
 from asc_core.text import printable
 from pipeline import params
-from pipeline.addresses import without_credentials
 from pipeline.runtime import torchrun as sharing
 from pipeline.runtime.journal import Journal, SilentJournal
 from pipeline.runtime.processes import dvc, end_children, watch

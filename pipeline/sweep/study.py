@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asc_core import UserError
+from asc_core.addresses import without_credentials
 from asc_core.errors import reason
 from asc_core.files import digest
-from pipeline.addresses import without_credentials
 from pipeline.runtime.journal import features_hash
 from pipeline.sweep.space import Interval, Search
 

@@ -586,26 +586,6 @@ def test_passwords_are_not_shown(
     assert "s3cret" not in shown and "reader" not in shown
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://mirror.org:8080/a@b/files", "https://mirror.org:8080/a@b/files"),
-        ("https://mirror.org/files?at=a@b", "https://mirror.org/files?at=a@b"),
-        ("http://[::1]:80/files", "http://[::1]:80/files"),
-        ("no-scheme/files", "no-scheme/files"),
-        ("http://me:s3cret@mirror.org/files", "http://mirror.org/files"),
-        ("http://me@mirror.org", "http://mirror.org"),
-        ("http://me:s3@cret@mirror.org/files", "http://mirror.org/files"),
-        ("http://me:s3/cr@et@mirror.org/files", "http://mirror.org/files"),
-        ("http://me:s3#cret@mirror.org/files", "http://mirror.org/files"),
-        ("me:s3cret@mirror.org/files", "mirror.org/files"),
-        ("s3://me:s3cret@bucket", "s3://bucket"),
-    ],
-)
-def test_address_without_credentials(url: str, shown: str) -> None:
-    assert request.without_credentials(url) == shown
-
-
 @pytest.mark.parametrize("connections", [1, 4])
 def test_number_of_connections(corpus: Corpus, server: MisbehavingServer, tmp_path: Path, connections: int) -> None:
     def wait_for_others(name: str, n: int) -> None:

@@ -24,7 +24,7 @@ STAGES = {
 # What no result depends on: it runs stages, reads parameters that DVC compares itself, writes files whole, shows names.
 RUNS = (
     "asc_core/config.py", "asc_core/errors.py", "asc_core/files.py", "asc_core/progress.py", "asc_core/cores.py",
-    "asc_core/text.py",
+    "asc_core/text.py", "asc_core/addresses.py",
     "pipeline/params.py", "pipeline/sections.py", "pipeline/configure.py", "pipeline/paths.py",
     "pipeline/paper/paths.py",
     "pipeline/peers/paths.py", "pipeline/peers/settings.py", "pipeline/runtime/",
