@@ -1,5 +1,6 @@
 # Everything a newcomer needs: `make repro` installs and runs the main job, `make test` installs and passes the tests.
 PYTHON ?= python3
+UI_PORT ?= 5000
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -7,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: setup repro paper peers shares test lint verdict ci ui services serve deploy worker docs lock
+.PHONY: setup repro paper peers shares test lint verdict ci newcomer ui services serve deploy worker docs lock
 
 setup: .venv/installed  ## make .venv with what requirements.lock pins
 
@@ -44,8 +45,11 @@ verdict: setup  ## the pipeline and its gate, compared with the branch main
 
 ci: lint test verdict  ## all that a pull request is held to
 
-ui: setup  ## MLflow's user interface on http://127.0.0.1:5000
-	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
+newcomer: setup  ## README's two commands in a fresh clone, and the steps that they print
+	python -m tools.newcomer
+
+ui: setup  ## MLflow's user interface on http://127.0.0.1:5000, or another UI_PORT
+	mlflow ui --host 127.0.0.1 --port $(UI_PORT) --workers 1 --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db"
 
 services: setup  ## an MLflow and a Prefect server on loopback, until interrupted
 	python -m flows.servers.services

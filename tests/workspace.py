@@ -87,6 +87,17 @@ class Workspace:
             sent.touch()  # as just after a sending: the gate still sends at once, and no stage before it loads MLflow
         return Workspace(folder)
 
+    def install(self) -> None:
+        """Add what `make setup` leaves in a clone: here what runs the tests, so that nothing is installed anew."""
+        for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.folder)
+        environment = self.folder / ".venv"
+        environment.mkdir()
+        for path in Path(sys.prefix).iterdir():
+            (environment / path.name).symlink_to(path)
+        (environment / "installed").unlink(missing_ok=True)
+        (environment / "installed").touch()
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the workspace; its standard output and error come back together, in `stdout`."""
         done = subprocess.run(

@@ -1,12 +1,16 @@
-"""Every command in README and docs is one that exists, with the options, keys and names that it is given."""
+"""Every command in README and docs is one that exists, with the options, keys and names that it is given, and every
+line of commands runs, here or in another test, or commands.yaml says why not."""
 
 import importlib
 import inspect
 import itertools
 import re
 import shlex
+import shutil
 import tomllib
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 import yaml
@@ -14,6 +18,8 @@ from typer.core import TyperGroup
 from workspace import ROOT
 
 from asc_core import cli
+from asc_core.compression import package
+from asc_core.models.config import NetworkConfig
 from pipeline.configure import configure
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -43,10 +49,18 @@ def commands() -> list[tuple[str, str, bool]]:
                 for part in re.split(r"\s*(?:;|&&)\s+", name):
                     if part.split(" ")[0] in TOOLS and " " in part:
                         found.append((page.name, part, whole))
-    return [each for each in dict.fromkeys(found) if not any(each[1].startswith(start) for start in UNCHECKED)]
+    return list(dict.fromkeys(found))
 
 
-COMMANDS = commands()
+def typed(command: str) -> str:
+    """A command as it is typed: without its comment."""
+    return " ".join(re.sub(r"\s+#\s.*", "", command).split())
+
+
+FOUND = commands()
+COMMANDS = [each for each in FOUND if not any(each[1].startswith(start) for start in UNCHECKED)]
+LINES = {typed(command) for _, command, whole in FOUND if whole}
+KNOWN = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8"))
 
 
 def of(tool: str) -> list[pytest.param]:
@@ -59,6 +73,56 @@ def test_there_are_commands_on_the_pages():
     assert len(COMMANDS) > 60
     texts = [page.read_text(encoding="utf-8") for page in PAGES]
     assert [start for start in UNCHECKED if not any(start in text for text in texts)] == []
+
+
+def test_every_line_is_known_to_run_or_it_is_said_why_not():
+    assert set(KNOWN) == LINES
+    for command, how in KNOWN.items():
+        file, _, test = how.partition("::")
+        if test:
+            assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{command}: no test {how}"
+        else:
+            assert how == "run" or " " in how, f"{command}: {how}"
+
+
+@pytest.fixture(scope="module")
+def project(finished, tmp_path_factory):
+    """A workspace in which a run has ended, with the files and folders that the pages speak of."""
+    workspace = finished.copy(tmp_path_factory.mktemp("documented") / "project")
+    folder = workspace.folder
+    answers, model = folder / "data/predictions/0.parquet", folder / "models/0/quantized.asc"
+    for name in ("runs/a/0.parquet", "runs/b/0.parquet", "peer.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(answers, folder / name)
+    (folder / "recordings").mkdir()
+    (folder / "FOLDER").symlink_to("recordings")
+    tested = pd.read_parquet(answers)
+    for name in tested[tested["device"] == "a"]["filename"].unique():
+        path = shutil.copy(folder / "data/synthetic" / name, folder / "recordings")
+    shutil.copy(path, folder / "clip.wav")
+    network, _, description = package.read_devices(model)
+    described = {key: description[key] for key in ("labels", "features")}
+    config = NetworkConfig(**description["network"])
+    package.write(folder / "MODEL", network, config, devices={"b": network}, **described)
+    shutil.copy(folder / "models/0/reference.safetensors", folder)
+    workspace.run("git", "add", "-A")
+    for commit in ("made", "nothing"):
+        author = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        workspace.run("git", *author, "commit", "-q", "--allow-empty", "-m", commit)
+    return workspace
+
+
+@pytest.mark.parametrize("command", [command for command, how in KNOWN.items() if how == "run"])
+def test_a_line_runs(command, project, monkeypatch, capsys):
+    tool, *arguments = shlex.split(command)
+    if tool != "asc":
+        project.run(tool, *arguments)
+        return
+    monkeypatch.chdir(project.folder)  # in this process: each of its own would load torch anew
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "whole"), of("asc"))

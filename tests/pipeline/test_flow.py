@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -124,6 +125,19 @@ def test_a_package_is_evaluated_device_by_device(served):
         assert f"| {device} | {accuracy:.1f} | {seed['log_loss_by_device'][device]:.3f} |" in text
 
 
+def test_the_schedule_and_the_automation_of_the_page_are_taken(served):
+    text = (ROOT / "docs/orchestration.md").read_text()
+    (served.folder / "notify.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    for start in ("prefect deployment schedule create", "prefect automation create"):
+        (line,) = (line for line in text.splitlines() if line.startswith(f"    {start}"))
+        served.run(*shlex.split(line))
+    with served.prefect() as client:
+        (schedule,) = client.request("GET", "/deployments/name/asc/full").json()["schedules"]
+        (automation,) = client.request("POST", "/automations/filter").json()
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 3 * * *", "Europe/Berlin")
+    assert automation["name"] == "a run of asc failed" and automation["enabled"]
+
+
 def test_links_lead_to_an_mlflow_that_is_a_server(tmp_path, monkeypatch):
     from flows.engine import report
 
@@ -154,7 +168,7 @@ def test_without_a_server_the_flow_runs_as_well(finished, set_up_prefect, tmp_pa
     workspace = finished.copy(tmp_path / "project")
     set_up_prefect(workspace.environment)
     # A port where nothing listens stands for the configured server that was not started.
-    done = workspace.run("python", "-m", "flows.full", PREFECT_API_URL="http://127.0.0.1:9/api")
+    done = workspace.run("asc", "run", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert "Finished in state Completed()" in done.stdout
     workspace.configure("gates.accuracy=100")
     done = workspace.run("python", "-m", "flows.full", check=False, PREFECT_API_URL="http://127.0.0.1:9/api")
