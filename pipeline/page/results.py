@@ -3,9 +3,10 @@
 from collections import Counter
 from typing import Any
 
+from asc_core.evaluation.predictions import SHIPPED
 from pipeline.page import charts
 from pipeline.page.parts import Figure, Section, Table, Text
-from pipeline.page.run import NAMES, SHIPPED, Run, spread
+from pipeline.page.run import NAMES, Run, spread
 from pipeline.reporting.tables import BRACKETS, cell
 
 CHECKS = {

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from asc_core.evaluation import predictions
+from asc_core.evaluation.predictions import SHIPPED
 from asc_core.files import read_json
 from pipeline.params import Params
 from pipeline.paths import COST, PREDICTIONS, SEEDS, SIZES, SUMMARY, VALIDATION, made
@@ -12,7 +14,6 @@ from pipeline.reporting.views import CURVES
 
 NAMES = {"teacher": "teacher", "student": "student", "pruned": "pruned", "quantized": "shipped (8 bit)",
          "known_devices": "tuned to each device"}  # fmt: skip
-SHIPPED = "quantized"
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,14 @@ def read(params: Params, checks: list[dict[str, Any]]) -> Run:
     """
     seeds = {seed: read_json(SEEDS / f"{seed}.json") for seed in params.seeds}
     largest = max(seeds, key=lambda seed: seeds[seed][SHIPPED]["size"]["counted_bytes"])
-    tables = [pd.read_parquet(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds]
-    predictions = pd.concat(tables, ignore_index=True)
+    tables = [predictions.read(made(PREDICTIONS / f"{seed}.parquet"), SHIPPED) for seed in params.seeds]
     return Run(
         params=params,
         summary=read_json(SUMMARY),
         seeds=seeds,
         sizes=read_json(SIZES / f"{largest}.json"),
         validation=read_json(VALIDATION),
-        predictions=predictions[predictions["model"] == SHIPPED].reset_index(drop=True),
+        predictions=pd.concat(tables, ignore_index=True),
         curves=pd.read_csv(made(CURVES)),
         checks=checks,
         device=read_json(COST),
