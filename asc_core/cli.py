@@ -26,7 +26,7 @@ from asc_core.text import printable
 GROUP = "asc.commands"
 OWN = {
     name: f"asc_core.commands.{name}:{name}"
-    for name in ("predict", "info", "export", "cost", "networks", "compare", "corpus", "watch")
+    for name in ("predict", "listen", "info", "export", "cost", "networks", "compare", "corpus", "watch")
 }
 
 

@@ -5,6 +5,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from asc_core.commands import tables
 from asc_core.text import cell, printable
@@ -36,8 +38,19 @@ def print_csv(predictions: Iterable[Prediction]) -> None:
 def print_jsonl(predictions: Iterable[Prediction]) -> None:
     """A JSON object for each file, in ASCII: file, label and probability of the first, and as `top` those of all."""
     for file, labels in predictions:
-        top = [{"label": _decoded(label), "probability": round(probability, 6)} for label, probability in labels]
-        print(json.dumps({"file": _decoded(file), **top[0], "top": top}, allow_nan=False))
+        print_json({"file": _decoded(file)}, labels)
+
+
+def print_json(what: dict[str, Any], labels: list[tuple[str, float]]) -> None:
+    """A line with a JSON object that says of what these are the most probable labels."""
+    top = [{"label": _decoded(label), "probability": round(probability, 6)} for label, probability in labels]
+    print(json.dumps({**what, **top[0], "top": top}, allow_nan=False))
+
+
+def tell_device(model: Path, asked: str | None, used: str | None) -> None:
+    """Say on standard error where a package has no network for the device that recorded the sound."""
+    if used != asked:
+        print(printable(f"{model}: has no network for the device {asked}; the general one answers"), file=sys.stderr)
 
 
 def _decoded(name: str) -> str:

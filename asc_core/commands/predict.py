@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asc_core.cli import tell
-from asc_core.commands.output import Prediction, print_csv, print_jsonl, print_table
+from asc_core.commands.output import Prediction, print_csv, print_jsonl, print_table, tell_device
 from asc_core.commands.sounds import sound_files
 from asc_core.cores import usable_cores
 from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.errors import UserError
 from asc_core.progress import track
-from asc_core.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,10 +55,11 @@ def predict(
     """
     import torch
 
+    if Path("-") in paths:
+        raise UserError(f"-: a stream is heard by `asc listen {model} -`")
     torch.set_num_threads(1)  # each core hears files of its own, which beats sharing the milliseconds that one takes
     predictor = Predictor(model, engine, device=device)
-    if predictor.device != device:
-        print(printable(f"{model}: has no network for the device {device}; the general one answers"), file=sys.stderr)
+    tell_device(model, device, predictor.device)
     found = list(sound_files(paths))
     if not found:
         raise UserError(f"{paths[0]}: no sound file in it")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -85,26 +85,34 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[np.ndarray]:
         UserError: the file cannot be decoded to the end that its header announces, or holds no sample or an unusable
             one. Blocks may have come before.
     """
-    import soxr
-
     try:
         with _open(path) as opened, _telling("cannot be decoded"):
-            rate, any_sample = opened.file.samplerate, False
-            # The same numbers as soxr.resample gives for the whole: that is what it does.
-            resampler = soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ") if rate != sample_rate else None
-            for block in _blocks(opened, BLOCK):
-                mono = _mix(block)
-                mono = resampler.resample_chunk(mono) if resampler else mono
-                any_sample |= len(mono) > 0
-                yield mono
-            if resampler:
-                mono = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-                any_sample |= len(mono) > 0
-                yield mono
-            if not any_sample:
-                raise UserError("has no samples")
+            yield from at_rate(map(_mix, _blocks(opened, BLOCK)), opened.file.samplerate, sample_rate)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def at_rate(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+    """Mono sound (samples,) that comes in blocks at `rate` Hz, at `sample_rate` Hz: (samples,) float32.
+
+    Raises:
+        UserError: there is no sample.
+    """
+    import soxr
+
+    any_sample = False
+    # The same numbers as soxr.resample gives for the whole: that is what it does.
+    resampler = soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ") if rate != sample_rate else None
+    for mono in blocks:
+        mono = resampler.resample_chunk(mono) if resampler else mono
+        any_sample |= len(mono) > 0
+        yield mono
+    if resampler:
+        mono = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        any_sample |= len(mono) > 0
+        yield mono
+    if not any_sample:
+        raise UserError("has no samples")
 
 
 def read_samples(path: Path, sample_rate: int) -> np.ndarray:

@@ -61,4 +61,4 @@ class FeatureConfig(Config):
 
     def frames(self, seconds: float) -> int:
         """How many frames a clip of that length has (windows are centred, so the last one starts at its end)."""
-        return 1 + round(seconds * self.sample_rate) // self.hop_length
+        return 1 + (round(seconds * self.sample_rate) - self.fft_length % 2) // self.hop_length

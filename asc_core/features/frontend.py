@@ -1,6 +1,6 @@
 """From sound to what a network hears, exactly as in training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from asc_core.config import shown
 from asc_core.errors import UserError
 from asc_core.features.audio import read_blocks
 from asc_core.features.config import FeatureConfig
-from asc_core.features.log_mel import LogMel, cut_windows
+from asc_core.features.log_mel import LogMel, SlidingLogMel, cut_windows
 
 ENTRIES = 1 << 21  # most numbers in the features of one clip; published: 256 bands x 334 frames
 
@@ -68,7 +68,20 @@ class Frontend:
                 come before.
         """
         for window in cut_windows(read_blocks(path, self.config.sample_rate), self.length):
-            yield self._features(window)
+            yield _stored(self.log_mel(window))
+
+    def sliding(self, blocks: Iterable[np.ndarray], hop: int) -> Iterator[np.ndarray]:
+        """The features of windows that overlap, of samples (n,) at `config.sample_rate` Hz as they come.
+
+        Each is ready with the last of its samples, and the features that it has as a clip of its own; frames that lie
+        inside two windows are computed once.
+
+        Args:
+            hop: samples from one window to the next, a multiple of `config.hop_length`, at most `length`.
+        """
+        log_mel = SlidingLogMel(self.log_mel, self.length, hop)
+        for window in cut_windows(blocks, self.length, hop):
+            yield _stored(log_mel(window))
 
     def read(self, path: Path) -> np.ndarray:
         """The features of a file: all its windows.
@@ -80,8 +93,10 @@ class Frontend:
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """The features of samples (samples,) float32, mono at `config.sample_rate` Hz, at least one."""
-        return np.stack([self._features(window) for window in cut_windows([samples], self.length)])
+        return np.stack([_stored(self.log_mel(window)) for window in cut_windows([samples], self.length)])
 
-    def _features(self, window: np.ndarray) -> np.ndarray:
-        # The store that networks are trained on holds half precision (torch rounds ten times as fast as NumPy).
-        return torch.from_numpy(self.log_mel(window)).half().float().unsqueeze(0).numpy()
+
+def _stored(log_mel: np.ndarray) -> np.ndarray:
+    """Log-mel energies (mel, frame) as the store that networks are trained on holds them, in half precision:
+    (1, mel, frame) float32."""
+    return torch.from_numpy(log_mel).half().float().unsqueeze(0).numpy()  # torch rounds ten times as fast as NumPy
