@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from memory import peak_bytes
 from networks import deployed
 
 from asc_core.cli import main
@@ -370,24 +371,12 @@ def sparse(path: Path, seconds: float, rate: int) -> None:
     os.truncate(path, len(head) + length)
 
 
-MEASURED = """
-import resource, sys
-from asc_core.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-"""
-
-
 def test_memory_does_not_grow_with_the_length_of_a_file(network, tmp_path):
     package.write(tmp_path / "model.asc", network, NETWORK, LABELS, features={**FEATURES, "seconds": 10.0})
     most = []
     for hours in (0.01, 4):
         sparse(tmp_path / "sound.wav", hours * 3600, 8_000)
-        command = [sys.executable, "-c", MEASURED, "predict", tmp_path / "model.asc", tmp_path / "sound.wav"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        most.append(1024 * int(done.stderr))
+        most.append(peak_bytes("predict", tmp_path / "model.asc", tmp_path / "sound.wav")[0])
     assert most[1] - most[0] < 40e6, most  # the features alone take 63 MB
 
 
