@@ -1,19 +1,18 @@
 """Files as long as they may be, whose answers are the mean over their windows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BATCH = 64
+Answer = Callable[[Tensor, Tensor], Tensor]
 
 
 @torch.inference_mode()
-def over_windows(
-    answer: Callable[[Tensor, Tensor], Tensor], windows: Iterable[tuple[int, np.ndarray]], files: int
-) -> Tensor:
+def over_windows(answer: Answer, windows: Iterable[tuple[int, np.ndarray]], files: int) -> Tensor:
     """The mean of the logits of each file's windows, as `Predictor` has it: (files, ..., classes) float32 on the CPU.
 
     Args:
@@ -29,5 +28,23 @@ def over_windows(
         total = torch.zeros(files, *logits.shape[1:]) if total is None else total
         total.index_add_(0, numbers, logits)
         counts.index_add_(0, numbers, torch.ones(len(numbers)))
-    assert total is not None and counts.all()
+    if total is None:  # of no file
+        return counts
     return total / counts.view(-1, *[1] * (total.dim() - 1))
+
+
+def by_device(network_of: Callable[[str], nn.Module], device_of: Sequence[str]) -> Answer:
+    """What answers windows each by the network of a device.
+
+    Args:
+        device_of: the device of each file.
+    """
+
+    def answer(batch: Tensor, numbers: Tensor) -> Tensor:
+        rows: dict[str, list[int]] = {}
+        for row, number in enumerate(numbers.tolist()):
+            rows.setdefault(device_of[number], []).append(row)
+        logits = torch.cat([network_of(device)(batch[own]) for device, own in rows.items()])
+        return logits[torch.tensor([row for own in rows.values() for row in own]).argsort()]
+
+    return answer

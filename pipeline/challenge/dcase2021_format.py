@@ -116,7 +116,8 @@ def check_output(text: str, listed: list[str], scenes: list[str], origin: str) -
         raise UserError(f"{origin}: columns have to be {', '.join(heads)}; they are {', '.join(table.columns)}")
     found = table[sorted(scenes)].apply(pd.to_numeric, errors="coerce")
     known, names = set(listed), table["filename"]
-    missing = [name for name in dict.fromkeys(listed) if name not in set(names)]
+    there = set(names)
+    missing = [name for name in dict.fromkeys(listed) if name not in there]
     rules = {
         "is listed twice": names.duplicated(),
         "is not in the evaluation list": ~names.isin(known),

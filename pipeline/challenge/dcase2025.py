@@ -24,7 +24,6 @@ import sys
 import sysconfig
 import tempfile
 import venv
-from collections.abc import Iterable
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,14 +34,13 @@ import soundfile
 import torch
 import typer
 from pydantic import Field
-from torch import Tensor, nn
 
 import asc_core
 from asc_core import UserError
 from asc_core.cli import run
 from asc_core.compression import package, rules
 from asc_core.corpus.layout import read_evaluation
-from asc_core.deploy.windows import over_windows
+from asc_core.deploy.windows import by_device, over_windows
 from asc_core.evaluation.measure import cost
 from asc_core.features.frontend import shape_of
 from asc_core.features.store import FeatureStore
@@ -96,7 +94,8 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
     listed = read_evaluation(root, settings.data.split_lists)
     listed["device"] = listed["device"].fillna("unknown")
     heard = windows(listed["filename"].tolist(), store, root, description["features"])
-    expected = logits(general, devices, listed["device"].tolist(), heard)
+    each = by_device(lambda device: devices.get(device, general), listed["device"].tolist())
+    expected = over_windows(each, heard, len(listed)).numpy()
     with writing(target), tempfile.TemporaryDirectory(prefix="asc-submit-") as work:
         made_folder = Path(work) / told.label
         _write(made_folder, told, checkpoint, description, root / settings.data.lists.test)
@@ -106,27 +105,6 @@ def submit(about: Path, seed: int, folder: Path = FOLDER, settings: Params | Non
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(made_folder, target)
     return target
-
-
-def logits(
-    general: nn.Module,
-    devices: dict[str, nn.Module],
-    device_of: list[str],
-    heard: Iterable[tuple[int, np.ndarray]],
-) -> np.ndarray:
-    """The logits of files, each by the network of its device: (files, classes) float32.
-
-    Args:
-        device_of: the device of each file.
-        heard: as `windows` has it.
-    """
-
-    def answer(batch: Tensor, numbers: Tensor) -> Tensor:
-        names = [device_of[number] for number in numbers.tolist()]
-        answers = {name: devices.get(name, general)(batch) for name in set(names)}
-        return torch.stack([answers[name][row] for row, name in enumerate(names)])
-
-    return over_windows(answer, heard, len(device_of)).numpy()
 
 
 def _write(folder: Path, told: About, checkpoint: Path, description: dict[str, Any], test: Path) -> None:

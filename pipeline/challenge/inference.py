@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asc_core.compression import package
 from asc_core.compression.expose import expose
-from asc_core.deploy.windows import over_windows
+from asc_core.deploy.windows import by_device, over_windows
 from asc_core.features.frontend import Frontend
 
 CHECKPOINT = "model.asc"
@@ -78,19 +78,11 @@ def predict(
     model = load_model(model_file_path)
     where = "cuda" if use_cuda and torch.cuda.is_available() else "cpu"
     model.to(where)
-
-    def answer(batch: Tensor, numbers: Tensor) -> Tensor:
-        devices = [device_ids[number] for number in numbers.tolist()]
-        logits = torch.empty(len(batch), len(model.labels))
-        for device in set(devices):
-            rows = [row for row, each in enumerate(devices) if each == device]
-            logits[rows] = get_model_for_device(model, device)(batch[rows].to(where)).float().cpu()
-        return logits
-
+    answer = by_device(lambda device: get_model_for_device(model, device), device_ids)
     windows = (
         (number, window)
         for number, (path, _) in enumerate(zip(file_paths, device_ids, strict=True))
         for window in model.frontend.windows(Path(path))
     )
-    logits = over_windows(answer, windows, len(file_paths))
+    logits = over_windows(lambda batch, numbers: answer(batch.to(where), numbers), windows, len(file_paths))
     return list(logits), model.labels
