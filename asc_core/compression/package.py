@@ -1,6 +1,6 @@
 """The file that ships: a deployed network with all that is needed to use it, compressed.
 
-Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a safetensors file. Its header holds the
+docs/package.md specifies it byte by byte. Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a safetensors file. Its header holds the
 description (network, labels, features and whatever the maker adds); its tensors are those of the network, all of a type
 joined in the network's order and taken apart into what compresses well (`_join`). How many there are of each follows
 from the network that is described, so reading executes nothing, trusts no length that the file states, and unpacks no
