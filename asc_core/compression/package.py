@@ -1,10 +1,10 @@
 """The file that ships: a deployed network with all that is needed to use it, compressed.
 
-docs/package.md specifies it byte by byte. Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a safetensors file. Its header holds the
-description (network, labels, features and whatever the maker adds); its tensors are those of the network, all of a type
-joined in the network's order and taken apart into what compresses well (`_join`). How many there are of each follows
-from the network that is described, so reading executes nothing, trusts no length that the file states, and unpacks no
-more than that network needs.
+docs/package.md specifies it byte by byte. Layout: the magic bytes, the SHA-256 of the rest, and an LZMA stream of a
+safetensors file. Its header holds the description (network, labels, features and whatever the maker adds); its tensors
+are those of the network, all of a type joined in the network's order and taken apart into what compresses well
+(`_join`). How many there are of each follows from the network that is described, so reading executes nothing, trusts no
+length that the file states, and unpacks no more than that network needs.
 
 A package may also hold networks that were tuned to devices, of the same structure. Of each it has only the tensors that
 differ from the general network's, after those of the general one: the description names them, under `devices`, as
