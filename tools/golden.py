@@ -6,6 +6,7 @@ are made anew only when the format has a new version: until then every reader, o
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -40,7 +41,7 @@ def sound(rng: np.random.Generator) -> np.ndarray:
 def network(clips: torch.Tensor) -> nn.Module:
     """A network that tells clips (clips, 1, mel, frame) apart, half of its weights pruned."""
     torch.manual_seed(0)
-    made = build(NETWORK, len(LABELS))
+    made: Any = build(NETWORK, len(LABELS))
     made.input.fit(clips.mean(dim=(0, 1, 3)), clips.std(dim=(0, 1, 3)), 1000 / FEATURES.hop_ms)
     prune(made, 0.5)
     for module in made.modules():
