@@ -60,6 +60,8 @@ def asc(
         execution.sync()
         text = report.result(execution.name, execution.outcomes, failed)
         execution.publish("summary", text, "Result of the pipeline")
+        if any(outcome.stage == "summarise" for outcome in execution.outcomes):
+            execution.publish("plots", report.plots(), "Plots of the result")
         if failed:
             raise failed
 

@@ -13,12 +13,14 @@ import typer
 from asc_core.cli import tell
 from asc_core.commands.sounds import sound_files
 from asc_core.commands.tables import add_row, print_table, table
+from asc_core.commands.watch_page import Watched, quantity, told, watch_page
 from asc_core.cores import usable_cores
 from asc_core.corpus.layout import NAME_GRAMMAR
-from asc_core.drift.compare import CONFIDENCE, Shift, compare
+from asc_core.drift.compare import Shift, compare
 from asc_core.drift.reference import Reference, read, spectrum
 from asc_core.errors import UserError
 from asc_core.features.audio import read_header
+from asc_core.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from asc_core.deploy.predictor import Predictor
 
 REFERENCE = "reference.safetensors"  # beside a model, unless another file is named
+REPORTS = Path("reports/watch")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ def watch(
     reference: Annotated[Path | None, typer.Option(help=f"What training heard; else {REFERENCE} beside MODEL.")] = None,
     limit: Annotated[float, typer.Option(help="The chance of a false alarm.", min=1e-9, max=0.5)] = 0.01,
     least: Annotated[float, typer.Option(help="A distance below which nothing has moved.", min=0, max=1)] = 0.2,
+    reports: Annotated[
+        Path, typer.Option(help="The folder for a page and for JSON, both named as the first folder of recordings.")
+    ] = REPORTS,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object.")] = False,
 ) -> None:
     """Whether new recordings, without labels, are still like those that a model was trained on.
@@ -65,17 +71,21 @@ def watch(
     before, predictor = read(reference or model.with_name(REFERENCE)), Predictor(model)
     heard = list(hear(predictor, paths))
     shift, rates = judge(before, heard, limit, least)
+    watched = Watched(
+        str(model), str(paths[0]), before, shift, edges(predictor, before.spectra.shape[1]), rates, limit, least
+    )
+    told_as_json = json.dumps({**asdict(shift), "rates_never_heard": rates, "limit": limit, "least": least}, indent=2)
+    name = re.sub(r"[^\w.-]+", "-", paths[0].resolve().name)
+    page = reports / f"{name}.html"
+    for path, text in ((reports / f"{name}.json", told_as_json), (page, watch_page(watched))):
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     if as_json:
-        print(json.dumps({**asdict(shift), "rates_never_heard": rates, "limit": limit, "least": least}, indent=2))
+        print(told_as_json)
     else:
-        show(shift, edges(predictor, before.spectra.shape[1]))
-    problems = []
-    if shift.moved:
-        moved = f"{len(shift.moved)} of {len(shift.rows)} quantities"
-        problems.append(f"{moved} have moved from those of every training device")
-    if rates:
-        problems.append(f"training never heard {', '.join(map(str, rates))} Hz")
-    if problems:
+        show(watched)
+        print(f"report: {page}, for a browser")
+    if problems := told(watched):
         raise UserError(f"{paths[0]}: {' and '.join(problems)}; results on these recordings cannot be relied on")
 
 
@@ -147,12 +157,11 @@ def edges(predictor: "Predictor", groups: int) -> list[tuple[float, float]]:
     return [(float(part[0]), float(part[-1])) for part in np.array_split(centres, groups)]
 
 
-def show(shift: Shift, edges: list[tuple[float, float]]) -> None:
+def show(watched: Watched) -> None:
     """The comparison as a table for people."""
     rows: Any = table("spectrum, nepers above its mean", "training", "now", "distance", "p", "moved")
-    for row in shift.rows:
-        name = CONFIDENCE if isinstance(row.name, str) else "{:,.0f} to {:,.0f} Hz".format(*edges[row.name])
+    for row in watched.shift.rows:
         cells = (f"{row.before:.2f}", f"{row.now:.2f}", f"{row.distance:.2f}", f"{row.p:.2g}")
-        add_row(rows, name, *cells, "yes" if row in shift.moved else "")
-    print(f"{shift.recordings} recordings; of the devices of training most like {shift.device}.")
+        add_row(rows, quantity(watched, row), *cells, "yes" if row in watched.shift.moved else "")
+    print(f"{watched.shift.recordings} recordings; of the devices of training most like {watched.shift.device}.")
     print_table(rows)

@@ -19,6 +19,7 @@ class Row:
         name: the number of a group of mel bands, from 0 for the lowest, or `CONFIDENCE`.
         before: its mean over the recordings of the reference.
         now: over the new ones.
+        interval: of that mean, 95 % by Student's t.
         distance: the largest difference of both distributions (Kolmogorov and Smirnov), 0 to 1.
         p: how often chance alone gives such a distance, after correction for the number of quantities.
     """
@@ -26,6 +27,7 @@ class Row:
     name: int | str
     before: float
     now: float
+    interval: tuple[float, float]
     distance: float
     p: float
 
@@ -36,14 +38,25 @@ class Shift:
 
     Attributes:
         device: that device.
-        moved: the quantities that have moved, the most certain first; where there are any, the recordings are like
-            those of no device of training, or the model is less (or more) sure of them than it was.
+        devices: the quantities beside those of each device of training.
+        moved: those that have moved from the ones of `device`, the most certain first; where there are any, the
+            recordings are like those of no device of training, or the model is less (or more) sure of them than it was.
     """
 
     device: str
     recordings: int
-    rows: list[Row]
+    devices: dict[str, list[Row]]
     moved: list[Row]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The quantities beside those of the device that they are most like."""
+        return self.devices[self.device]
+
+
+def moved(rows: list[Row], limit: float, least: float) -> list[Row]:
+    """The quantities that have moved, the most certain first."""
+    return sorted((row for row in rows if row.p < limit and row.distance >= least), key=lambda row: row.p)
 
 
 def compare(
@@ -72,11 +85,9 @@ def compare(
     known = names[counts >= LEAST]
     if not len(known):
         raise UserError(f"the reference has no device with {LEAST} recordings")
-    found = {device: _rows(before, str(device), spectra, confidences) for device in known}
+    found = {str(device): _rows(before, str(device), spectra, confidences) for device in known}
     device = max(found, key=lambda name: (min(row.p for row in found[name]), -_mean_distance(found[name])))
-    rows = found[device]
-    moved = sorted((row for row in rows if row.p < limit and row.distance >= least), key=lambda row: row.p)
-    return Shift(str(device), len(spectra), rows, moved)
+    return Shift(device, len(spectra), found, moved(found[device], limit, least))
 
 
 def _rows(before: Reference, device: str, spectra: np.ndarray, confidences: np.ndarray) -> list[Row]:
@@ -92,9 +103,17 @@ def _rows(before: Reference, device: str, spectra: np.ndarray, confidences: np.n
     tests = {name: ks_2samp(*pair) for name, pair in pairs.items()}
     ps = false_discovery_control([test.pvalue for test in tests.values()])
     return [
-        Row(name, float(pairs[name][0].mean()), float(pairs[name][1].mean()), float(test.statistic), float(p))
+        Row(name, float(pairs[name][0].mean()), float(pairs[name][1].mean()), _interval(pairs[name][1]),
+            float(test.statistic), float(p))
         for (name, test), p in zip(tests.items(), ps, strict=True)
-    ]
+    ]  # fmt: skip
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    from scipy.stats import sem, t
+
+    mean, half = float(values.mean()), float(t.ppf(0.975, len(values) - 1) * sem(values))
+    return mean - half, mean + half
 
 
 def _mean_distance(rows: list[Row]) -> float:

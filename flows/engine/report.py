@@ -1,14 +1,17 @@
 """What a run leaves in Prefect for people: results, what DVC did, and where MLflow has the details, in Markdown."""
 
+import base64
 import os
+import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from asc_core.addresses import without_credentials
 from asc_core.files import read_json
 from flows.engine.stages import Outcome
 from pipeline import params
-from pipeline.paths import GATE, TABLE
+from pipeline.paths import GATE, PAGE, PLOTS, TABLE
 from pipeline.reporting.tables import Markup, as_text, markdown_table
 from pipeline.runtime.journal import JOURNALS
 
@@ -18,7 +21,24 @@ def result(execution: str, outcomes: Sequence[Outcome], failed: Exception | None
     text = f"# Failed\n\n{failed}\n\n" if failed else ""
     if any(outcome.stage == "summarise" for outcome in outcomes):
         text += f"# Gate: {gate()}\n# Result\n\n{TABLE.read_text(encoding='utf-8')}\n"
-    return text + stages(execution, outcomes)
+    return text + stages(execution, outcomes) + f"\nReport: {kept(execution, 'gate', PAGE)}\n"
+
+
+def plots() -> str:
+    """The plots of the last run as images that are part of the text: no browser can reach this machine's files."""
+    return "\n\n".join(
+        f"![{path.stem.replace('_', ' ')}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
+        for path in sorted(PLOTS.glob("*.png"))
+    )
+
+
+def kept(execution: str, stage: str, path: Path) -> Markup:
+    """Where what a stage has handed over for the run of its execution can be had from any machine: in MLflow, where
+    that is a server and has it. Else its path, and on which machine."""
+    address, runs = tracking_server(), sent(execution)
+    if address and stage in runs:
+        return Markup(f"[{path.name}]({address}/get-artifact?run_uuid={runs['']}&path={path.name})")
+    return Markup(f"`{path}` in `{Path.cwd()}` on {socket.gethostname()}")
 
 
 def gate() -> str:

@@ -9,8 +9,8 @@ from asc_core.errors import UserError
 from asc_core.evaluation.metrics import log_losses
 from asc_core.features.audio import read_samples
 from asc_core.features.store import FeatureStore
-from pipeline.page.parts import Clip, Clips, Part, Section, Text
-from pipeline.page.render import data_address
+from asc_core.page.parts import Clip, Clips, Part, Section, Text
+from asc_core.page.render import data_address
 from pipeline.page.run import Run
 from pipeline.paths import FEATURES, corpus_root
 

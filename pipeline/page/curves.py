@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from pipeline.page import charts
-from pipeline.page.parts import Figure, Section, Table
+from asc_core.page import charts
+from asc_core.page.parts import Figure, Section, Table
 from pipeline.page.run import NAMES, Run
 
 METRICS = {"loss": ("Loss", "loss", 3), "validation_accuracy": ("Validation accuracy", "accuracy, %", 1)}

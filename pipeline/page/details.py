@@ -5,8 +5,8 @@ import pandas as pd
 from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT, limits
 from asc_core.evaluation.metrics import BINS, calibration_error, confidence_bins
 from asc_core.evaluation.predictions import SHIPPED
-from pipeline.page import charts
-from pipeline.page.parts import Figure, Part, Section, Table, Text
+from asc_core.page import charts
+from asc_core.page.parts import Figure, Part, Section, Table, Text
 from pipeline.page.run import Run
 from pipeline.reporting import device as devices
 

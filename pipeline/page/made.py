@@ -8,8 +8,8 @@ from typing import Any
 
 from asc_core.config import shown
 from asc_core.cores import usable_cores
+from asc_core.page.parts import Part, Section, Table, Text
 from pipeline.configure import parameters, profiles
-from pipeline.page.parts import Part, Section, Table, Text
 from pipeline.params import Params
 from pipeline.runtime.events import End, Metrics, Start, parse
 from pipeline.runtime.journal import JOURNALS, flat, git

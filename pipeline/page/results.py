@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 from asc_core.evaluation.predictions import SHIPPED
-from pipeline.page import charts
-from pipeline.page.parts import Figure, Section, Table, Text
+from asc_core.page import charts
+from asc_core.page.parts import Figure, Section, Table, Text
 from pipeline.page.run import NAMES, Run, spread
 from pipeline.reporting.tables import BRACKETS, cell
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.page import charts
-from pipeline.page.parts import Figure, Link, Links, Section, Table
+from asc_core.page import charts
+from asc_core.page.parts import Figure, Link, Links, Section, Table
 
 SHARES = {"all devices": "accuracy", "seen devices": "accuracy_seen", "unseen devices": "accuracy_unseen"}
 BACK = Section("reports", "Other reports", [Links([Link("../index.html", "Report of the run", "made by `dvc repro`")])])

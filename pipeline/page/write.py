@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from asc_core.page.parts import Link, Links, Section
+from asc_core.page.render import page
 from pipeline import paths
 from pipeline.page import clips, details, results
 from pipeline.page.curves import curves
 from pipeline.page.made import made
-from pipeline.page.parts import Link, Links, Section
-from pipeline.page.render import page
 from pipeline.page.run import Run, read
 from pipeline.params import Params
 from pipeline.paths import PAGE

@@ -31,6 +31,7 @@ from pipeline.paths import (
     corpus_root,
     made,
     package_path,
+    reference_path,
     shipped_path,
 )
 from pipeline.release.shipped.bundle import contents
@@ -140,7 +141,7 @@ def gate(params: Params, journal: Journal) -> None:
         "features": features_hash(),
     }
     answers = [made(PREDICTIONS / f"{seed}.parquet") for seed in params.seeds]
-    journal.model(contents(package, CARD, answers), registered)
+    journal.model(contents(package, CARD, made(reference_path(seed)), answers), registered)
     print(next_steps([(f"asc predict {package} {example(seed)}", "or any other sound files and folders"), *NEXT]))
 
 

@@ -9,6 +9,7 @@ from asc_core.compression.rules import DECIMAL_LIMIT, LIMIT
 from asc_core.evaluation import predictions
 from asc_core.evaluation.predictions import KNOWN, SHIPPED
 from asc_core.files import read_json, write_json
+from asc_core.page.vega import vega
 from pipeline.params import Params
 from pipeline.paths import (
     HEADLINES,
@@ -27,7 +28,6 @@ from pipeline.reporting import plots, views
 from pipeline.reporting.known_devices import gain, gain_table
 from pipeline.reporting.tables import BRACKETS, Markup, as_text, cell, markdown_table, over_seeds
 from pipeline.reporting.terminal import summary_table
-from pipeline.reporting.vega import vega
 from pipeline.runtime.journal import Journal, flat, write_text
 from pipeline.runtime.stage import run
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from asc_core import UserError
 from asc_core.cli import tell
 from asc_core.files import read_json, write_json
+from asc_core.page.parts import Part, Section, Table, Text
+from asc_core.page.render import page
 from pipeline import configure
-from pipeline.page.parts import Part, Section, Table, Text
-from pipeline.page.render import page
 from pipeline.page.systems import BACK
 from pipeline.reporting.tables import as_text, markdown_table
 from pipeline.runtime.journal import Journal, write_text

@@ -1,15 +1,21 @@
 """The pipeline through Prefect: a real server, a real serving process, real runs."""
 
+import base64
 import contextlib
 import json
+import re
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -93,6 +99,28 @@ def test_a_good_run_returns_0_and_leaves_its_result(served):
     assert (served.folder / "reports/summary.md").read_text().strip() in text
     assert "| train_teacher@0-asc | unchanged | " in text
     assert "experiment asc (`make ui`)" in text
+    assert (
+        f"Report: `reports/index.html` in `{served.folder}` on {socket.gethostname()}" in text and "file:" not in text
+    )
+    images = re.findall(r"!\[([^]]+)\]\(data:image/png;base64,([^)]+)\)", artifact(served, "plots"))
+    assert [name for name, _ in images] == ["accuracy by device", "confusion quantized"]
+    for name, image in images:
+        path = served.folder / "reports/plots" / f"{name.replace(' ', '_')}.png"
+        assert base64.b64decode(image) == path.read_bytes()
+
+
+def test_new_recordings_are_watched_and_their_page_is_named(served):
+    new = served.folder / "new"
+    new.mkdir()
+    answers = pd.read_parquet(served.folder / "data/predictions/0.parquet")
+    for name in answers[answers["device"] == "a"]["filename"].unique():
+        shutil.copy(served.folder / "data/synthetic" / name, new)
+    done = deployment_run(served, f"folder={new}", "model=models/0/quantized.asc", deployment="asc/watch")
+    assert done.returncode == 0, done.stdout
+    text = artifact(served, "watch")
+    assert "10 recordings; of the devices of training most like a." in text
+    assert f"Report: `reports/watch/new.html` in `{served.folder}` on " in text
+    assert (served.folder / "reports/watch/new.html").is_file()
 
 
 def test_a_run_over_budget_returns_1_and_its_state_says_by_how_much(served):
@@ -150,6 +178,11 @@ def test_links_lead_to_an_mlflow_that_is_a_server(tmp_path, monkeypatch):
     assert "[prune@0](https://mlflow.example.org/base/#/runs/17) | ran | 1.0 |" in text
     assert "| gate | unchanged |" in text
     assert "[today](https://mlflow.example.org/base/#/runs/16), experiment asc" in text
+    page = Path("reports/index.html")
+    note.rename(note.with_name("gate-1a2b3c4d.sent"))
+    linked = "[index.html](https://mlflow.example.org/base/get-artifact?run_uuid=16&path=index.html)"
+    assert report.kept("today", "gate", page) == linked
+    assert report.kept("today", "prune@0", page) == f"`{page}` in `{tmp_path}` on {socket.gethostname()}"
 
 
 def test_parameters_of_every_deployment_are_explained_in_prefect():

@@ -37,6 +37,7 @@ from pipeline.reporting.tables import median_seed
 from pipeline.runtime.journal import Journal
 
 PARAMS = {"tracking": {"experiment": "registry"}}
+REFERENCE = Path("models/0/reference.safetensors")
 
 
 def client(folder: Path):
@@ -73,6 +74,7 @@ def test_a_run_that_passes_the_gate_registers_its_package_with_its_card(finished
     assert run.data.metrics["gate.passed"] == 1
     artifacts = Path(client(finished.folder).get_model_version_download_uri("asc", "1")) / "artifacts"
     assert (artifacts / "quantized.asc").read_bytes() == (finished.folder / "models/0/quantized.asc").read_bytes()
+    assert (artifacts / "reference.safetensors").read_bytes() == (finished.folder / REFERENCE).read_bytes()
     kept = pd.read_parquet(artifacts / "predictions/0.parquet")
     assert set(kept["model"]) == {"quantized"} and len(kept) == 90
     assert (artifacts / "model_card.md").read_text() == (finished.folder / "reports/model_card.md").read_text()
@@ -152,7 +154,7 @@ def hand_over(folder: Path, accuracy: float, features: str | None = None, seeds:
         tables.append(folder / f"answers/{seed}.parquet")
         tables[-1].parent.mkdir(exist_ok=True)
         table.to_parquet(tables[-1])
-    files = bundle.contents(Path("models/0/quantized.asc"), Path("reports/model_card.md"), tables)
+    files = bundle.contents(Path("models/0/quantized.asc"), Path("reports/model_card.md"), REFERENCE, tables)
     files = {
         name: folder / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path) for name, path in files.items()
     }
@@ -324,7 +326,9 @@ def test_what_serves_imports_nothing_that_is_not_shipped():
 
 
 def test_what_is_shipped_predicts_by_itself(finished, tmp_path):
-    for name, path in bundle.contents(finished.folder / "models/0/quantized.asc", ROOT / "README.md").items():
+    for name, path in bundle.contents(
+        finished.folder / "models/0/quantized.asc", ROOT / "README.md", finished.folder / REFERENCE
+    ).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, tmp_path / name)
     code = (

@@ -69,16 +69,33 @@ def test_dvc_shows_the_headlines_and_draws_without_a_network(finished, tmp_path,
     assert wanted <= set(texts)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_the_report_opens_from_disk(finished, chrome, size):
-    opened_without_network(chrome, finished.folder / "reports/index.html", size)
+def hold_to_what_everybody_can_use(chrome, size):
+    """No message in the console, nothing beside the screen, and nothing that axe finds."""
     assert [line for line in chrome.get_log("browser") if line["level"] in ("SEVERE", "WARNING")] == []
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
-    summary = read_json(finished.folder / "reports/summary.json")
-    second = "return [...document.querySelectorAll('#accuracy tbody tr')].map(row => row.children[1].innerText)"
-    assert chrome.execute_script(second) == [cell(model["accuracy"]) for model in summary.values()]
     axe = pytest.importorskip("axe_selenium_python", reason="needs axe, the extra `browser`")
     checker = axe.Axe(chrome)
     checker.inject()
     found = checker.run()["violations"]
     assert [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found] == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_report_opens_from_disk(finished, chrome, size):
+    opened_without_network(chrome, finished.folder / "reports/index.html", size)
+    summary = read_json(finished.folder / "reports/summary.json")
+    second = "return [...document.querySelectorAll('#accuracy tbody tr')].map(row => row.children[1].innerText)"
+    assert chrome.execute_script(second) == [cell(model["accuracy"]) for model in summary.values()]
+    hold_to_what_everybody_can_use(chrome, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_of_watched_recordings_opens_from_disk(finished, tmp_path, chrome, size):
+    clips = "data/synthetic/audio"  # of all devices, which together are like none
+    finished.run("asc", "watch", "models/0/quantized.asc", clips, "--reports", str(tmp_path), check=False)
+    opened_without_network(chrome, tmp_path / "audio.html", size)
+    found = read_json(tmp_path / "audio.json")
+    assert "They differ: " in chrome.find_element("css selector", "#verdict .bad").text
+    rows = "return [...document.querySelectorAll('#devices > .wide tbody th')].map(each => each.innerText)"
+    assert chrome.execute_script(rows) == list(found["devices"])
+    hold_to_what_everybody_can_use(chrome, size)

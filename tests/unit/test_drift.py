@@ -40,6 +40,7 @@ def test_recordings_of_a_device_that_training_did_not_have_are_noticed(before, d
     rng = np.random.default_rng(1)
     shifts = [compare(before, recordings(rng, device, 25), confidences(rng, 25)) for _ in range(DRAWS)]
     assert least <= sum(bool(shift.moved) for shift in shifts) <= most
+    assert all(list(shift.devices) == ["a", "b"] and shift.rows is shift.devices[shift.device] for shift in shifts)
     if device in "ab":
         assert {shift.device for shift in shifts} == {device}
 
@@ -48,6 +49,15 @@ def test_a_model_that_is_no_longer_sure_is_noticed_though_the_sound_is_the_same(
     rng = np.random.default_rng(1)
     shift = compare(before, recordings(rng, "a", 40), 0.5 * confidences(rng, 40))
     assert [row.name for row in shift.moved] == [CONFIDENCE] and shift.moved[0].now < shift.moved[0].before
+
+
+def test_the_interval_of_a_mean_holds_the_true_one_as_often_as_it_says(before):
+    rng = np.random.default_rng(1)
+    true = float(confidences(rng, 100_000).mean())
+    rows = [compare(before, recordings(rng, "a", 25), confidences(rng, 25)).rows[-1] for _ in range(5 * DRAWS)]
+    held = sum(low < true < high for low, high in (row.interval for row in rows))
+    assert rows[0].name == CONFIDENCE and 0.9 * len(rows) < held < 0.99 * len(rows)
+    assert all(row.interval[0] < row.now < row.interval[1] for row in rows)
 
 
 def test_a_difference_below_the_least_is_no_alarm_however_certain(before):

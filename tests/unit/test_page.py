@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asc_core.page.parts import Section, Table, Text
+from asc_core.page.render import page
 from pipeline.configure import parameters
 from pipeline.page import details, results
 from pipeline.page.curves import curves
 from pipeline.page.made import nearest_profile
-from pipeline.page.parts import Section, Table, Text
-from pipeline.page.render import page
 from pipeline.page.run import Run
 
 SCENES = ["<img src=x onerror=alert(1)>", "</script><b>", "café & tram"]

@@ -6,8 +6,8 @@ from asc_core.comparison.intervals import intervals
 from asc_core.comparison.systems import Tables, compare
 from asc_core.evaluation import predictions
 from asc_core.files import read_json, write_json
-from pipeline.page.parts import Section, Table, Text
-from pipeline.page.render import page
+from asc_core.page.parts import Section, Table, Text
+from asc_core.page.render import page
 from pipeline.page.systems import BACK, SHARES, figure
 from pipeline.paper.paths import FILES
 from pipeline.paper.rows import systems

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from asc_core.files import write_json
-from pipeline.page.parts import Section, Table, Text
-from pipeline.page.render import page
+from asc_core.page.parts import Section, Table, Text
+from asc_core.page.render import page
 from pipeline.page.systems import BACK, figure, plain
 from pipeline.params import Params
 from pipeline.peers import paths, settings

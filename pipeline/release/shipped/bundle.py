@@ -13,6 +13,7 @@ import asc_core
 from asc_core.files import digest
 
 PACKAGE, CARD, SERVED = "quantized.asc", "model_card.md", "served.py"  # their names in a model
+REFERENCE = "reference.safetensors"  # what training heard, with which `asc watch` compares
 PREDICTIONS = "predictions"  # a folder: what the network of each seed answered, by which versions are compared
 LIBRARY = Path(asc_core.__file__).parent
 # What served.py imports of the library, beside the modules at its top; a test holds this to the real imports.
@@ -22,13 +23,15 @@ COMMANDS = "cli.py"
 REQUIREMENTS = ("torch", "numpy", "pandas", "scipy", "librosa", "soxr", "safetensors")
 
 
-def contents(package: Path, card: Path, predictions: Iterable[Path] = ()) -> dict[str, Path]:
+def contents(package: Path, card: Path, reference: Path, predictions: Iterable[Path] = ()) -> dict[str, Path]:
     """The files of a model, by the names that they have in it.
 
     Args:
+        reference: what `asc watch` compares new recordings with.
         predictions: tables of predictions, one a seed.
     """
-    return {PACKAGE: package, CARD: card, **{f"{PREDICTIONS}/{path.name}": path for path in predictions}, **code()}
+    answers = {f"{PREDICTIONS}/{path.name}": path for path in predictions}
+    return {PACKAGE: package, CARD: card, REFERENCE: reference, **answers, **code()}
 
 
 def code() -> dict[str, Path]:
@@ -69,6 +72,8 @@ def save(folder: Path, path: Path) -> None:
     from mlflow.types.schema import AnyType, Map
 
     artifacts = {"package": str(folder / PACKAGE), "model_card": str(folder / CARD)}
+    if (folder / REFERENCE).is_file():  # a journal of before it was kept has none
+        artifacts["reference"] = str(folder / REFERENCE)
     if (folder / PREDICTIONS).is_dir():
         _keep_own(folder / PREDICTIONS)
         artifacts[PREDICTIONS] = str(folder / PREDICTIONS)

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from asc_core.files import write_json
-from pipeline.page import charts
-from pipeline.page.parts import Figure, Part, Section, Table, Text
-from pipeline.page.render import page
+from asc_core.page import charts
+from asc_core.page.parts import Figure, Part, Section, Table, Text
+from asc_core.page.render import page
 from pipeline.page.systems import BACK
 from pipeline.params import Params
 from pipeline.paths import made

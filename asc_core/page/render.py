@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from asc_core.page.parts import Section
+from asc_core.page.vega import vega
 from asc_core.text import printable
-from pipeline.page.parts import Section
-from pipeline.reporting.vega import vega
 
 TEMPLATE = "page.html.jinja"
 
