@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import soundfile
 import typer
 import yaml
 from typer.core import TyperGroup
@@ -101,7 +100,6 @@ def project(finished, tmp_path_factory):
     for name in tested[tested["device"] == "a"]["filename"].unique():
         path = shutil.copy(folder / "data/synthetic" / name, folder / "recordings")
     shutil.copy(path, folder / "clip.wav")
-    soundfile.write(folder / "night.flac", *soundfile.read(path))
     network, _, description = package.read_devices(model)
     described = {key: description[key] for key in ("labels", "features")}
     config = NetworkConfig(**description["network"])

@@ -48,7 +48,8 @@ def opened_without_network(chrome, page, size):
     opened(chrome, page, *SIZES[size])
     messages = [json.loads(line["message"])["message"] for line in chrome.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert {url.partition(":")[0] for url in asked} <= {"file", "data", "chrome"}  # the last: its own empty tab
+    own = {"file", "data", "chrome", "chrome-untrusted"}  # the last two: its empty tab
+    assert {url.partition(":")[0] for url in asked} <= own
 
 
 def test_dvc_shows_the_headlines_and_draws_without_a_network(finished, tmp_path, chrome):
