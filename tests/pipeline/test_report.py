@@ -38,6 +38,7 @@ def chrome():
     from tools.screenshot import browser
 
     with browser(logs=True) as chrome:
+        chrome.set_script_timeout(300)  # axe takes seconds, and many where the machine does much else
         yield chrome
 
 

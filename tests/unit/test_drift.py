@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from asc_core.commands.watch import Heard, judge
 from asc_core.drift import reference
 from asc_core.drift.compare import CONFIDENCE, compare
 from asc_core.drift.reference import Reference, spectrum
@@ -97,3 +98,33 @@ def test_a_file_that_is_no_reference_is_told_in_one_line(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"reference\.safetensors: not a usable reference"):
         reference.read(path)
+
+
+def test_a_reference_with_a_number_that_is_none_is_told(before, tmp_path):
+    before.spectra[3, 2] = np.nan
+    reference.write(tmp_path / "reference.safetensors", before)
+    with pytest.raises(UserError, match="a number that is not finite"):
+        reference.read(tmp_path / "reference.safetensors")
+
+
+def test_files_of_one_recording_count_once_and_rates_of_all_are_looked_at(before):
+    rng = np.random.default_rng(1)
+    heard = [
+        Heard(f"bus-{number % 9}", each, 0.7, rate)
+        for number, (each, rate) in enumerate(zip(recordings(rng, "a", 27), [44100, 44100, 48000] * 9, strict=True))
+    ]
+    shift, rates = judge(before, heard, 0.01, 0.2)
+    assert (shift.recordings, rates) == (9, [48000])
+    with pytest.raises(UserError, match="7 recordings"):
+        judge(before, [each for each in heard if each.recording < "bus-7"], 0.01, 0.2)
+
+
+def test_of_a_device_with_many_recordings_some_are_kept_from_all_locations(store, monkeypatch):
+    monkeypatch.setattr(reference, "MOST", 5)
+    store = copy.copy(store)
+    store.clips = store.clips.assign(location=[f"{row:03}" for row in store.clips.index], sample_rate=44100)
+    rows = store.rows("test")
+    answers = predictions.prediction_table(store, rows, torch.randn(len(rows), len(store.scenes)), "quantized")
+    kept = reference.reference(store, answers)
+    assert [list(kept.devices).count(device) for device in "ab"] == [5, 5]
+    assert [list(kept.confidence_devices).count(device) for device in "ab"] == [5, 5]

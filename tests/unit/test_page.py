@@ -147,3 +147,15 @@ def test_what_ships_is_told_with_its_costs_and_beside_its_exported_file(run):
     assert any("in 99.50 % of the test clips" in part.text for part in section.parts if isinstance(part, Text))
     alone = details.device(replace(run, device=run.device | {"exported": None}))
     assert len(alone.parts) == 2
+
+
+def test_devices_are_set_apart_by_whether_training_heard_them(run):
+    seen, unseen = results.devices(run).parts
+    assert [row[0] for row in seen.table.rows] == DEVICES[:2] and [row[0] for row in unseen.table.rows] == DEVICES[2:]
+
+
+def test_clips_are_counted_by_split_and_rows_that_were_not_expected_are_shown(run):
+    scenes, devices, told, failed = details.corpus(run).parts
+    assert [list(row) for row in scenes.table.rows] == [[scene, "4", "2"] for scene in sorted(SCENES)]
+    assert [list(row) for row in devices.table.rows] == [["a", "12", "6"]]
+    assert told.text.startswith("0 of 1 expectations are met") and failed.rows == [["<u>", "x"]]
