@@ -97,7 +97,8 @@ class Affine(nn.Module):
         self.register_buffer("shift", torch.zeros(channels, dtype=torch.float16))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale.to(x.dtype).reshape(-1, 1, 1) + self.shift.to(x.dtype).reshape(-1, 1, 1)
+        scale, shift = (each.to(x.dtype).reshape(-1, 1, 1) for each in (self.scale, self.shift))
+        return torch.addcmul(shift, x, scale)
 
     @torch.no_grad()
     def set(self, scale: Tensor, at: Tensor, spread: Tensor, value: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asc_core.compression.quantize import Affine
-from asc_core.models.norm import FixedPCEN, ResidualNorm
+from asc_core.models.norm import FixedPCEN, ResidualNorm, StepwiseResidualNorm
 
 
 def lowered(network: nn.Module, frames: int) -> nn.Module:
@@ -15,32 +15,12 @@ def lowered(network: nn.Module, frames: int) -> nn.Module:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, ResidualNorm):
-                setattr(module, name, _ResidualNorm(child))
+                setattr(module, name, StepwiseResidualNorm(child))
             elif isinstance(child, FixedPCEN):
                 setattr(module, name, _FixedPCEN(child, frames))
             elif isinstance(child, Affine):
                 setattr(module, name, _batch_norm(child))
     return network
-
-
-class _ResidualNorm(nn.Module):
-    """`ResidualNorm` for any number of frames (the exporter wants constants for a layer norm), without its transposes,
-    and with the mean along time, which lies together in memory, taken first."""
-
-    def __init__(self, norm: ResidualNorm) -> None:
-        super().__init__()
-        self.shortcut, self.eps = norm.shortcut, norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = _mean(x)
-        centred = x - mean
-        gain = torch.rsqrt(_mean(centred * centred) + self.eps)
-        return centred * (gain + self.shortcut) + self.shortcut * mean
-
-
-def _mean(x: Tensor) -> Tensor:
-    """Over time and channels: (batch, channel, frequency, time) to (batch, 1, frequency, 1)."""
-    return x.mean(3, keepdim=True).mean(1, keepdim=True)
 
 
 class _FixedPCEN(nn.Module):

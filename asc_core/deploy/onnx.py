@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from asc_core.compression.activations import detach
 from asc_core.deploy.graph import METADATA
 from asc_core.deploy.lowering import lowered
 from asc_core.features.frontend import shape_of
@@ -28,7 +29,8 @@ OPSET = 17  # nothing here needs a later one, and every ONNX Runtime since 1.12 
 
 
 def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
-    """The float32 graph of a deployed network, weights dequantised, for batches of any size.
+    """The float32 graph of a deployed network, weights dequantised, for batches of any size. Activations in 8 bit are
+    floats in it: ONNX Runtime has ways of its own with rounded ones.
 
     So is time, but for networks with `FixedPCEN`, which are exported for the frames of a training clip.
 
@@ -41,6 +43,8 @@ def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
     dynamic = {"features": {0: "batch", 3: "frame"}, "logits": {0: "batch"}}
     if any(isinstance(module, FixedPCEN) for module in network.modules()):
         del dynamic["features"][3]
+    network = lowered(network, example.shape[-1])
+    detach(network)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # Its deprecation, and the checks of shapes in the networks, which hold for what is exported here.
@@ -49,7 +53,7 @@ def to_onnx(network: nn.Module, description: dict[str, Any]) -> bytes:
         # 3 s), which counts where a package is exported before every prediction. torch is pinned: this one will not go
         # away unseen.
         torch.onnx.export(
-            lowered(network, example.shape[-1]),
+            network,
             (example,),
             buffer,  # type: ignore[arg-type]  # its annotation forgets files in memory
             input_names=["features"],

@@ -140,6 +140,26 @@ class ResidualNorm(nn.Module):
         return f"shortcut={self.shortcut}"
 
 
+class StepwiseResidualNorm(nn.Module):
+    """A `ResidualNorm` step by step: for any number of frames where an exporter wants constants for a layer norm, without
+    its transposes, and with the mean along time, which lies together in memory, taken first."""
+
+    def __init__(self, norm: ResidualNorm) -> None:
+        super().__init__()
+        self.shortcut, self.eps = norm.shortcut, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = self._mean(x)
+        centred = x - mean
+        gain = torch.rsqrt(self._mean(centred * centred) + self.eps)
+        return centred * (gain + self.shortcut) + self.shortcut * mean
+
+    @staticmethod
+    def _mean(x: Tensor) -> Tensor:
+        """Over time and channels: (batch, channel, frequency, time) to (batch, 1, frequency, 1)."""
+        return x.mean(3, keepdim=True).mean(1, keepdim=True)
+
+
 class SubSpectralNorm(nn.Module):
     """Batch normalisation with its own statistics and affine for each of `groups` sub-bands (arXiv 2103.13620).
 

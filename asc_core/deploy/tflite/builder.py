@@ -50,6 +50,12 @@ class Builder:
         tensor = self.tensors[index]
         return self.buffers[tensor.buffer].data.view(np.float32).reshape(tensor.shape)
 
+    def set_range(self, index: int, least: float, most: float) -> None:
+        """Say how far a tensor goes, for `int8`; LiteRT computes in floats all the same."""
+        quantization = schema.QuantizationParametersT()
+        quantization.min, quantization.max = (np.array([each], np.float32) for each in (least, most))
+        self.tensors[index].quantization = quantization
+
     def operator(self, name: str, inputs: Sequence[int], shape: Sequence[int], options: Any = None) -> int:
         """Add an operator that computes one tensor of 32-bit floats; returns the index of that."""
         code = getattr(schema.BuiltinOperator, name)
@@ -154,7 +160,7 @@ def seal(model: Any) -> bytes:
 
 def add_metadata(model: Any, name: str, content: bytes) -> None:
     """Put an entry of bytes into a model, in place of one of that name."""
-    entry = next((each for each in model.metadata or [] if _name(each.name) == name), None)
+    entry = next((each for each in model.metadata or [] if name_of(each.name) == name), None)
     if entry is None:
         entry = schema.MetadataT()
         entry.name, entry.buffer = name, len(model.buffers)
@@ -165,9 +171,10 @@ def add_metadata(model: Any, name: str, content: bytes) -> None:
 
 def metadata(model: Any, name: str) -> list[bytes]:
     """The entries of a name."""
-    found = [each for each in model.metadata or [] if _name(each.name) == name]
+    found = [each for each in model.metadata or [] if name_of(each.name) == name]
     return [bytes(model.buffers[each.buffer].data) for each in found]
 
 
-def _name(name: str | bytes) -> str:
-    return name.decode(errors="replace") if isinstance(name, bytes) else name
+def name_of(name: str | bytes | None) -> str:
+    """A name as text, as it is in a model before it is packed."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else name or ""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from asc_core.compression.activations import largest
 from asc_core.deploy.graph import METADATA
 from asc_core.deploy.lowering import lowered
 from asc_core.deploy.tflite.builder import Builder, add_metadata, seal
@@ -33,7 +34,7 @@ def to_tflite(network: nn.Module, description: dict[str, Any]) -> bytes:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, SubSpectralNorm):
-                setattr(module, name, _SubBands(child))
+                setattr(module, name, _SubBands(child).eval())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the checks of shapes in the networks, which hold for what is exported here
         program = torch.export.export(network, (torch.zeros(1, 1, config.n_mels, frames),))
@@ -77,15 +78,19 @@ class _Converter(fx.Interpreter):
 
 
 class _SubBands(nn.Module):
-    """A deployed `SubSpectralNorm` that leaves the channels where they are: scale and shift of each sub-band."""
+    """A deployed `SubSpectralNorm` that leaves the channels where they are. What goes into the convolution before it is
+    the largest scale of each channel; what is left of it, and the shift, are of each sub-band."""
 
     def __init__(self, norm: SubSpectralNorm) -> None:
         super().__init__()
         assert isinstance(norm.norm, nn.BatchNorm2d)  # as lowered
         self.groups = norm.groups
-        self.scale, self.shift = (each.detach().reshape(-1, norm.groups, 1) for each in norm.norm.parameters())
+        scale, self.shift = (each.detach().reshape(-1, norm.groups, 1) for each in norm.norm.parameters())
+        common = largest(scale[..., 0])
+        self.scale, self.common = scale / common[:, None, None], nn.BatchNorm2d(len(common), eps=0.0)
+        self.common.weight.detach().copy_(common)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, frequencies, frames = x.shape
-        bands = x.reshape(batch, channels, self.groups, frequencies // self.groups * frames)
+        bands = self.common(x).reshape(batch, channels, self.groups, frequencies // self.groups * frames)
         return (bands * self.scale + self.shift).reshape(batch, channels, frequencies, frames)

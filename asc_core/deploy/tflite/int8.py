@@ -5,22 +5,31 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from asc_core.deploy.graph import METADATA
 from asc_core.deploy.tflite import schema
-from asc_core.deploy.tflite.builder import add_metadata, metadata, pack, parse, seal
+from asc_core.deploy.tflite.builder import add_metadata, metadata, name_of, pack, parse, seal
+from asc_core.deploy.tflite.operators import CHANNEL_AXIS
+from asc_core.deploy.tflite.running import MOST
+from asc_core.errors import UserError
 
 # Beyond what was seen of an activation, as a share: what comes later goes further, and what is cut off costs more than
 # the coarser step does.
 MARGIN = 0.1
+LEAST_SHARE = 1e-5  # of the largest weight of a convolution: how far those of each channel go at least
+ROUNDING = 0.01  # of a step: what is left of weights that are integers once they were floats
 WIDE, EXACT = "wide", "exact"  # what the names of tensors that are not to be 8-bit begin with
+WHOLE = "whole"  # the same of results of convolutions whose weights have a single step
+SAME = ("RESHAPE", "PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D")  # operators whose result has the step of what they take
 
 
 def to_int8(content: bytes, clips: Iterable[np.ndarray]) -> bytes:
-    """An exported float32 file in 8-bit integers: weights per channel, activations as `clips` range.
+    """An exported float32 file in 8-bit integers: weights per channel, activations as `clips` range, unless the network
+    was trained with ranges of its own, which the file then has.
 
     Two things stay finer, as normalisations by a clip's own statistics (ResNorm) would not survive otherwise: squares
     and their mean are 16-bit integers, and the few numbers that are computed from them (the reciprocal of a deviation)
@@ -28,23 +37,29 @@ def to_int8(content: bytes, clips: Iterable[np.ndarray]) -> bytes:
 
     Args:
         content: what `to_tflite` returns.
-        clips: features (1, 1, mel, frame) of real sound.
+        clips: features (1, 1, mel, frame) of real sound; none are needed where ranges were trained.
 
     Raises:
+        UserError: ranges were trained, but not of every tensor.
         ModuleNotFoundError: LiteRT or its quantizer (the package ai-edge-quantizer) is not installed.
     """
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import qtyping, quantizer, recipe, recipe_manager
 
     model = parse(content)
     _name(model)
+    trained = _trained(model)
     named = pack(model)
     (integers,), (wider,) = recipe.static_wi8_ai8(), recipe.static_wi8_ai16()
+    whole = recipe_manager.RecipeManager()
+    for name in (qtyping.TFLOperationName.CONV_2D, qtyping.TFLOperationName.DEPTHWISE_CONV_2D):
+        whole.add_static_config(f".*{WHOLE}.*", name, 8, 8, qtyping.QuantGranularity.TENSORWISE)
     rules = [
         integers,
+        *whole.get_quantization_recipe(),
         {**wider, "regex": f".*{WIDE}.*"},
         {**integers, "regex": f".*{EXACT}.*", "algorithm_key": "no_quantize"},
     ]
-    ranges = _ranges(named, clips)
+    ranges = (trained or _ranges(named, clips)) | _weights(model)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its bars and tables
         quantized = quantizer.Quantizer(bytearray(named), rules).quantize(ranges)
     model = _whole(bytes(quantized.quantized_model))
@@ -75,12 +90,9 @@ def _whole(content: bytes) -> Any:
 
 def _name(model: Any) -> None:
     """Name the tensors of a model by how fine they have to be."""
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     graph = model.subgraphs[0]
     makers = {operator.outputs[0]: operator for operator in graph.operators}
-
-    def kind(operator: Any) -> str:
-        return names[model.operatorCodes[operator.opcodeIndex].builtinCode]
+    kind = partial(_kind, model)
 
     def back(index: int) -> Iterator[tuple[int, Any]]:
         """The operators before a tensor, along the first operand of each that is computed."""
@@ -97,12 +109,75 @@ def _name(model: Any) -> None:
             roles |= {index: EXACT for index, _ in steps[: means[0]]}
             roles |= {index: WIDE for index, _ in steps[means[0] : squares[0] + 1]}
     for operator in graph.operators:
+        if kind(operator) in CHANNEL_AXIS and _has_one_step(model, operator.inputs[1]):
+            roles[operator.outputs[0]] = WHOLE
         computed = [index for index in operator.inputs if index in makers or index in graph.inputs]
         if computed and all(roles.get(index) == EXACT for index in computed):
             roles[operator.outputs[0]] = EXACT
     for index, tensor in enumerate(graph.tensors):
         if index not in (*graph.inputs, *graph.outputs):
             tensor.name = f"{roles.get(index, 'tensor')}{index}_"
+
+
+def _has_one_step(model: Any, index: int) -> bool:
+    """Whether weights are multiples of one step for all channels, as a package has them behind no normalisation."""
+    weights = model.buffers[model.subgraphs[0].tensors[index].buffer].data.view(np.float32)
+    levels = weights / max(float(np.abs(weights).max()), float(np.finfo(np.float32).tiny)) * MOST
+    return bool(np.abs(levels - levels.round()).max() < ROUNDING)
+
+
+def _weights(model: Any) -> dict[str, dict[str, np.ndarray]]:
+    """How far the weights of each channel go, as the quantizer takes it: no less than a share of the largest.
+
+    Where all of a channel are zero, pruned, its step would be so small that its bias does not fit 32 bits.
+    """
+    graph, found = model.subgraphs[0], {}
+    for operator in graph.operators:
+        axis = CHANNEL_AXIS.get(_kind(model, operator))
+        if axis is None or name_of(graph.tensors[operator.outputs[0]].name).startswith(WHOLE):
+            continue
+        tensor = graph.tensors[operator.inputs[1]]
+        weights = np.abs(model.buffers[tensor.buffer].data.view(np.float32).reshape(tensor.shape))
+        most = weights.max(axis=tuple({*range(4)} - {axis}), keepdims=True)
+        most = np.maximum(most, LEAST_SHARE * (weights.max() or 1))
+        found[name_of(tensor.name)] = {"min": -most, "max": most}
+    return found
+
+
+def _kind(model: Any, operator: Any) -> str:
+    """The name of what an operator does."""
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    return names[model.operatorCodes[operator.opcodeIndex].builtinCode]
+
+
+def _trained(model: Any) -> dict[str, dict[str, np.ndarray]]:
+    """How far each tensor goes in a network that was trained for it, as the quantizer takes it; nothing of another.
+
+    What was said of them is taken out of the model.
+    """
+    graph, found = model.subgraphs[0], {}
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.quantization is not None and tensor.quantization.min is not None:
+            found[index] = float(tensor.quantization.min[0]), float(tensor.quantization.max[0])
+        tensor.quantization = None
+    if not found:
+        return {}
+    for operators, one, other in ((graph.operators, 0, 1), (reversed(graph.operators), 1, 0)):
+        for operator in operators:
+            ends = operator.inputs[0], operator.outputs[0]
+            if _kind(model, operator) in SAME and ends[one] in found:
+                found.setdefault(ends[other], found[ends[one]])
+    for operator in graph.operators:
+        tensor = graph.tensors[operator.outputs[0]]
+        if operator.outputs[0] not in found and not name_of(tensor.name).startswith(EXACT):
+            raise UserError("a tensor of the file has no counterpart among the activations of the network's training")
+    return {
+        name_of(graph.tensors[index].name): {
+            name: np.full((1,) * len(graph.tensors[index].shape), value, np.float32)
+            for name, value in zip(("min", "max"), ends, strict=True)
+        }
+        for index, ends in found.items()
+    }
 
 
 def _is_square(operator: Any, kind: Any) -> bool:

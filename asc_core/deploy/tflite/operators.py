@@ -17,6 +17,7 @@ from asc_core.deploy.tflite import schema
 from asc_core.deploy.tflite.emitter import ORDER, Emitter, Value, layout
 from asc_core.errors import UserError
 
+INT8 = 127
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # of the weights
 
 
@@ -27,6 +28,13 @@ def same(emitter: Emitter, value: Value, *_: Any, **__: Any) -> Value:
 
 def nothing(*_: Any, **__: Any) -> None:
     """What only checks."""
+
+
+def rounded(emitter: Emitter, value: Value, step: float, zero: int, least: int, most: int) -> Value:
+    """What a network rounds to integers (`compression.activations`): here it says how far the tensor goes."""
+    least = least if most <= INT8 else -most  # wider ones are symmetric
+    emitter.builder.set_range(value.index, (least - zero) * step, (most - zero) * step)
+    return same(emitter, value)
 
 
 def conv2d(
@@ -269,6 +277,7 @@ OPERATORS: dict[str, Callable[..., Value | None]] = {
     "reshape.default": reshape,
     "view.default": reshape,
     "flatten.using_ints": reshape,
+    "fake_quantize_per_tensor_affine.default": rounded,
     "to.dtype": same,
     "contiguous.default": same,
     "clone.default": same,
