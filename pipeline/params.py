@@ -148,6 +148,7 @@ def _temperature(value: Any) -> Any:
 class QuantizeStage(Section):
     distillation: DistillationConfig | None
     schedule: Schedule
+    activations: Literal["float16", "int8"]  # what it computes with; int8: as the 8-bit export to LiteRT does
     temperature: Annotated[Any, AfterValidator(_temperature)]  # a number; "fit": the best on the validation split
 
 
@@ -217,6 +218,14 @@ class Params(Section):
             raise ConfigError("teacher needs one teacher, whose network is that of the student", "student.start")
         if self.quantize.temperature == "fit" and self.data.validation is None:
             raise ConfigError("fit needs a validation split, and data.validation is null", "quantize.temperature")
+        if self.quantize.activations == "int8" and self.student.network.norm == "fixed_pcen":
+            raise ConfigError(
+                "int8 is too coarse for the energies of norm fixed_pcen; say float16", "quantize.activations"
+            )
+        if self.quantize.activations == "int8" and self.tune_devices is not None:
+            raise ConfigError(
+                "int8 is of the general network alone; tune_devices goes with float16", "quantize.activations"
+            )
         if self.report.audio and self.data.source not in ("synthetic", "folder"):
             raise ConfigError(f"the corpus {self.data.source} is not licensed to be passed on", "report.audio")
         return self

@@ -35,15 +35,19 @@ def export(
         bool, typer.Option("--int8", help="In 8-bit integers (ONNX: the convolutions); compares it with float32.")
     ] = False,
     calibrate: Annotated[
-        Path | None, typer.Option(help="With --int8: a folder of sound like that to predict.", metavar="FOLDER")
+        Path | None,
+        typer.Option(
+            help="With --int8: a folder of sound like that to predict; not needed of a network trained for it.",
+            metavar="FOLDER",
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="The network of this device, not the general one.")] = None,
 ) -> None:
     """Write a package as a graph that says of itself what the package does, as C for a device, or as both."""
-    from asc_core.compression import package
+    from asc_core.compression import activations, package
 
-    if int8 != (calibrate is not None):
-        raise UserError("--int8 and --calibrate FOLDER go together: the folder shows what range the activations have")
+    if calibrate is not None and not int8:
+        raise UserError("--calibrate FOLDER goes with --int8")
     if out is None and c is None:
         raise UserError("name a file to write, or with --c a folder")
     if out is not None and out.suffix not in FILES:
@@ -51,7 +55,12 @@ def export(
     network, description = package.read(model, device)
     if device not in (None, description.get("tuned_to")):
         raise UserError(f"{model}: has no network for the device {device}; `asc info` lists those that it has one for")
-    clips = None if calibrate is None else _clips(calibrate, description)
+    trained = activations.of(network) is not None
+    if int8 and calibrate is None and not trained:
+        raise UserError("--int8 needs --calibrate FOLDER: the folder shows what range the activations have")
+    if int8 and trained and out is not None and FILES[out.suffix] is not Engine.litert:
+        raise UserError(f"{out}: {model} was trained for 8 bit as LiteRT computes in them; export a .tflite")
+    clips = None if not int8 else [] if calibrate is None else _clips(calibrate, description)
     if out is not None:
         graph = _graph(model, network, description, FILES[out.suffix], clips)
         with replacing(out) as temporary:
@@ -65,7 +74,7 @@ def export(
 def _graph(
     model: Path, network: "nn.Module", description: dict[str, Any], engine: Engine, clips: list[np.ndarray] | None
 ) -> bytes:
-    """The file for an engine, in int8 where there are clips to calibrate it with."""
+    """The file for an engine, in int8 where there are clips to calibrate it with; none, where that was trained."""
     graph = exported(model, network, description, engine)
     if clips is not None:
         graph = _int8(model, engine, graph, clips)
@@ -88,6 +97,8 @@ def _check(engine: Engine) -> Callable[[bytes], Any]:
 def _int8(model: Path, engine: Engine, graph: bytes, clips: list[np.ndarray]) -> bytes:
     """The int8 graph, after telling how it compares with the float32 one on the clips that it was calibrated with."""
     quantized = in_integers(engine)(graph, clips)
+    if not clips:
+        return quantized
     float32, integers = (RUNNERS[engine](model, each, 1) for each in (graph, quantized))
     slower, agree, furthest = [], 0, 0.0
     for clip in clips:

@@ -155,6 +155,17 @@ def settle(network: nn.Module) -> None:
         del own.least, own.most
 
 
+def place(network: nn.Module, module: nn.Module, clips: Tensor) -> int:
+    """The number of the place that a module of a network leaves first what it computes of clips."""
+    own, met = of(network), list[int]()
+    assert own is not None
+    rounding = _Rounding(own, rounds=True, moves=False)
+    hook = module.register_forward_pre_hook(lambda *_: met.append(rounding.made))
+    rounding(network, clips)
+    hook.remove()
+    return met[0]
+
+
 def detach(network: nn.Module) -> list[Step] | None:
     """The inverse of `attach`, in place; returns the steps of a network that has settled."""
     own = of(network)
@@ -270,7 +281,8 @@ class _Rounding(TorchFunctionMode):
         if not self.rounds:
             return x
         most = self.activations.kinds[place].value
-        return torch.fake_quantize_per_tensor_affine(x, *self.steps[place], -most - 1, most)
+        step, zero = self.steps[place]
+        return torch.fake_quantize_per_tensor_affine(x, step, zero, -most - 1, most)
 
 
 def constant(value: Any) -> Any:

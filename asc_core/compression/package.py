@@ -10,6 +10,10 @@ A package may also hold networks that were tuned to devices, of the same structu
 differ from the general network's, after those of the general one: the description names them, under `devices`, as
 {device: [tensor, ...]}. A device that it does not name has the general network. The input layer, which belongs to the
 features, is the same for all.
+
+Of a network that was trained with activations in 8 bit (`activations`) the description has, under `activations`, the
+step of each and the integer that means 0, as [step, zero] in the order in which they are computed; they are the same
+for the networks of all devices. Whoever reads a package gets "int8" in their place.
 """
 
 import copy
@@ -25,8 +29,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asc_core.compression import activations
 from asc_core.compression.quantize import deploy
 from asc_core.errors import ILL_MADE, UserError, reason
+from asc_core.features.frontend import shape_of
 from asc_core.files import read_bytes, replacing
 from asc_core.models.config import NetworkConfig
 from asc_core.models.description import HEADER, LABEL, check_finite, network_of, outline, parse
@@ -40,6 +46,7 @@ MOST = 1 << 24  # bytes of a package, far above any model of this kind
 ENTRIES = 1 << 24  # most numbers in the tensors of all networks: zeros take almost nothing here, but do unpacked
 BANDS = 1 << 12  # most bands that an input layer has statistics of
 MEMORY = 1 << 26  # bytes that unpacking may take; the dictionary is no larger than what it unpacks to
+LEAST_STEP, MOST_STEP = 1e-12, 1e12  # of activations
 DEVICES = 100  # most devices that a package has networks of
 
 State = dict[str, Tensor]  # tensors of a network, or some of them, by name
@@ -67,6 +74,8 @@ def write(
     state = network.state_dict()
     differences = {device: _difference(state, each.state_dict(), device) for device, each in (devices or {}).items()}
     description = {"network": asdict(config), "labels": labels, **more}
+    if own := activations.of(network):
+        description["activations"] = own.steps
     if differences:
         description["devices"] = {device: list(tensors) for device, tensors in differences.items()}
     network_of(description)
@@ -219,7 +228,25 @@ def _unpack(payload: memoryview) -> tuple[nn.Module, dict[str, State], dict[str,
     network = build(config, classes)
     deploy(network)
     network.load_state_dict(state)
+    if "activations" in description:
+        steps = _steps(description["activations"])
+        activations.attach(network, torch.zeros(1, *shape_of(description)), steps)
+        description["activations"] = "int8"
     return network, differences, description
+
+
+def _steps(found: Any) -> list[activations.Step]:
+    """The steps of activations as a description has them.
+
+    Raises:
+        UserError: they are not numbers above zero with the integers of 8 bits that mean 0.
+    """
+    for each in found if isinstance(found, list) else [None]:
+        if not (isinstance(each, list) and len(each) == 2 and all(type(number) in (int, float) for number in each)):
+            raise UserError("the steps of its activations are no list of pairs of numbers")
+        if not (LEAST_STEP <= each[0] <= MOST_STEP and each[1] in range(-128, 128)):
+            raise UserError(f"no activation has the step {each[0]:g} with zero at {each[1]:g}")
+    return [(float(step), int(zero)) for step, zero in found]
 
 
 def _check_devices(devices: Any, state: State) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asc_core.compression import activations
 from asc_core.compression.config import TEMPERATURES
 from asc_core.errors import UserError
 from asc_core.models.trace import trace
@@ -50,6 +51,9 @@ def fold(network: nn.Module, temperature: float, clips: Tensor) -> None:
     clips = clips.to(next(network.parameters()).device)
     network.eval()
     wanted = network(clips) / temperature
+    if rounded := activations.of(network):
+        *_, conv = (each for each, _ in trace(network, clips.shape[1:]) if isinstance(each, nn.Conv2d))
+        rounded.divide(activations.place(network, conv, clips), temperature)
     *_, last = (each for each, _ in trace(network, clips.shape[1:]) if isinstance(each, nn.Conv2d | nn.BatchNorm2d))
     for parameter in last.parameters():  # of a convolution in training with 8-bit weights those behind them
         parameter.div_(temperature)

@@ -35,7 +35,8 @@ class Predictor:
     Args:
         path: a package (`.asc`), or what was exported from one (`.onnx`, `.tflite`).
         engine: `auto` is the one that an exported file is for; for a package ONNX Runtime where it is installed, else
-            torch. LiteRT is faster once it runs, but exporting to it takes seconds, to ONNX a fraction of one.
+            torch. LiteRT is faster once it runs, but exporting to it takes seconds, to ONNX a fraction of one. A
+            network whose activations were trained in 8 bit torch computes: in ONNX they are floats.
         threads: of ONNX Runtime or LiteRT (several pay for large networks only); torch keeps to its own setting.
         device: what recorded the sounds, where that is known. A package may have a network that was tuned to it; where
             it has none, its general network hears them. What is used is the attribute `device`, None for the general.
@@ -106,10 +107,10 @@ def load(path: Path, engine: Engine, threads: int, device: str | None = None) ->
         if device not in (None, description.get("tuned_to")):
             raise UserError(f"{path}: it is not of the device {device}; export that one's from the package")
         return logits, description
-    from asc_core.compression import package
+    from asc_core.compression import activations, package
 
     network, description = package.read(path, device)
-    if engine is Engine.torch:
+    if engine is Engine.torch or (engine is Engine.auto and activations.of(network)):
         return _in_torch(network), description
     try:
         content = exported(path, network, description, Engine.onnx if engine is Engine.auto else engine)

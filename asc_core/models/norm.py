@@ -141,8 +141,8 @@ class ResidualNorm(nn.Module):
 
 
 class StepwiseResidualNorm(nn.Module):
-    """A `ResidualNorm` step by step: for any number of frames where an exporter wants constants for a layer norm, without
-    its transposes, and with the mean along time, which lies together in memory, taken first."""
+    """A `ResidualNorm` step by step: for any number of frames, where an exporter wants constants for a layer norm,
+    without its transposes, and with the mean along time, which lies together in memory, taken first."""
 
     def __init__(self, norm: ResidualNorm) -> None:
         super().__init__()

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from asc_core.compression import activations
 from asc_core.errors import UserError
 from asc_core.evaluation.metrics import metrics_of
 from asc_core.features.store import FeatureStore
 from asc_core.models.config import NetworkConfig
 from asc_core.models.inference import predict
 from asc_core.models.networks import build, lay_out
-from asc_core.training import distributed
+from asc_core.training import distributed, rounding
 from asc_core.training.batches import Batch
 from asc_core.training.job import Job
 from asc_core.training.objective import objective
@@ -115,6 +116,7 @@ def train_epoch(state: State) -> Metrics:
     """One pass over the training clips: the epoch's mean loss, and the learning rate that it began with."""
     job, epoch = state.job, state.epoch
     state.seed()
+    rounding.prepare(state)
     zeros = job.sparsity.apply(state.network, state.averages, epoch) if job.sparsity else None
     augmentations = job.augment.augmentations()
     total = torch.zeros((), device=state.device)
@@ -149,18 +151,22 @@ def train_step(state: State, batch: Batch, rate: float) -> Tensor:
     loss.backward()
     distributed.sum_gradients(state.network.parameters())
     state.optimizer.step()
+    rounding.share(state)
     return loss.detach()
 
 
 def finish(state: State) -> None:
-    """Give the network the averages of its weights, and statistics measured on the plain clips, as the job has it."""
+    """Give the network the averages of its weights, and statistics measured on the plain clips, as the job has it.
+
+    Where activations are in 8 bit, they were measured before, and the ranges become steps.
+    """
     if state.averages:
         state.averages.exchange()
         state.averages = None
-    if not state.job.precise_bn:
-        return
-    plain = (batch.x for batch in state.batches())
-    measure_statistics(state.network, (x[distributed.part(len(x))] for x in plain))
+    if activations.of(state.network):
+        activations.settle(state.network)
+    elif state.job.precise_bn:
+        measure_statistics(state.network, (x[distributed.part(len(x))] for x in state.plain()))
 
 
 def validation_metrics(state: State) -> Metrics:

@@ -94,6 +94,10 @@ class State:
         size = self.job.training.batch_size
         return batches(self.store, self.rows, size, self.rng, self.device, self.answers)
 
+    def plain(self) -> Iterator[Tensor]:
+        """What the network hears of them, (batch, 1, mel, frame)."""
+        return (batch.x for batch in self.batches())
+
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The type that convolutions are computed in for a configured precision."""

@@ -1,10 +1,12 @@
-"""Stage quantize: 8-bit convolution weights, half precision for the rest, and the file that ships."""
+"""Stage quantize: 8-bit convolution weights, half precision for the rest, and the file that ships; activations in 8 bit
+where params.yaml says so."""
 
 import copy
+from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
-from asc_core.compression import package, temperature
+from asc_core.compression import activations, package, temperature
 from asc_core.compression import quantize as quantization
 from asc_core.compression.size import totals
 from asc_core.errors import UserError
@@ -27,9 +29,12 @@ def quantize(params: Params, journal: Journal, seed: int) -> None:
     network, _ = checkpoint.load(model_path(seed, "pruned"))
     with Training(journal, curve_path(seed, "quantized")) as fit:
         train_quantized(network, params, store, seed, teacher, fit)
+    steps = activations.detach(network)
     quantization.stop_quantized_training(network)
     save(network, params.student.network, store, model_path(seed, "quantized"), journal)
     quantization.start_quantized_training(network)
+    if steps is not None:
+        activations.attach(network, some(store), steps)
     divided_by = finish(network, params, store)
     path, size, (_, evaluation) = package_path(seed), totals(network), score(network, store)
     package.write(
@@ -56,7 +61,16 @@ def train_quantized(
     stage, augment = params.quantize, params.augment.masked(params.student.spec_augment)
     source = Teacher(teacher, stage.distillation) if stage.distillation else None
     quantization.start_quantized_training(network)
-    fit("quantize", network, store, Job(stage.schedule, params.training, augment, seed, source, Sparsity()))
+    training = params.training
+    if stage.activations == "int8":  # which 16 bits of a float do not tell apart
+        activations.attach(network, some(store))
+        training = replace(training, precision="float32")
+    fit("quantize", network, store, Job(stage.schedule, training, augment, seed, source, Sparsity()))
+
+
+def some(store: FeatureStore) -> Tensor:
+    """Training clips enough to see what a network computes: (clips, 1, mel, frame)."""
+    return store.batch(store.rows("train")[:8]).float()
 
 
 def finish(network: nn.Module, params: Params, store: FeatureStore) -> float:
@@ -64,7 +78,7 @@ def finish(network: nn.Module, params: Params, store: FeatureStore) -> float:
     wanted = params.quantize.temperature
     divided_by = wanted if wanted != "fit" else fitted_temperature(network, store)
     if divided_by != 1:
-        temperature.fold(network, divided_by, store.batch(store.rows("train")[:8]).float())
+        temperature.fold(network, divided_by, some(store))
     quantization.quantize(network)
     return float(divided_by)
 
