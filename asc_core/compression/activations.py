@@ -48,7 +48,7 @@ class Activations(nn.Module):
         kinds: of each place.
         steps: of each place; None while the network learns.
         rounds: whether activations are rounded.
-        moves: whether the ranges follow the batches.
+        moves: whether the ranges follow the batches of a training.
     """
 
     least: Tensor
@@ -98,11 +98,12 @@ class _Rounded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         own = self.activations
-        if not own.rounds and not own.moves:
+        moves = own.moves and self.training
+        if not own.rounds and not moves:
             return super().forward(x)
-        rounding = _Rounding(own, own.rounds, own.moves)
+        rounding = _Rounding(own, own.rounds, moves)
         logits = rounding(self, x)
-        if own.moves:
+        if moves:
             own.follow(rounding.extremes)
         return logits
 
