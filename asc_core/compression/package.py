@@ -32,12 +32,11 @@ from torch import Tensor, nn
 from asc_core.compression import activations
 from asc_core.compression.quantize import deploy
 from asc_core.errors import ILL_MADE, UserError, reason
-from asc_core.features.frontend import shape_of
 from asc_core.files import read_bytes, replacing
 from asc_core.models.config import NetworkConfig
 from asc_core.models.description import HEADER, LABEL, check_finite, network_of, outline, parse
 from asc_core.models.networks import build
-from asc_core.models.norm import GlobalFreqNorm
+from asc_core.models.norm import GlobalFreqNorm, InputNorm
 
 MAGIC = b"ASC1"
 DIGEST = 32
@@ -46,6 +45,7 @@ MOST = 1 << 24  # bytes of a package, far above any model of this kind
 ENTRIES = 1 << 24  # most numbers in the tensors of all networks: zeros take almost nothing here, but do unpacked
 BANDS = 1 << 12  # most bands that an input layer has statistics of
 MEMORY = 1 << 26  # bytes that unpacking may take; the dictionary is no larger than what it unpacks to
+TRACED = 64  # bands and frames of a clip that every network takes
 LEAST_STEP, MOST_STEP = 1e-12, 1e12  # of activations
 DEVICES = 100  # most devices that a package has networks of
 
@@ -230,7 +230,8 @@ def _unpack(payload: memoryview) -> tuple[nn.Module, dict[str, State], dict[str,
     network.load_state_dict(state)
     if "activations" in description:
         steps = _steps(description["activations"])
-        activations.attach(network, torch.zeros(1, *shape_of(description)), steps)
+        bands = len(network.input.mean) if isinstance(network.input, InputNorm) else 1
+        activations.attach(network, torch.zeros(1, 1, bands if bands > 1 else TRACED, TRACED), steps)
         description["activations"] = "int8"
     return network, differences, description
 
