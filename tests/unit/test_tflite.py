@@ -131,6 +131,23 @@ def test_the_numbers_of_a_large_network_are_in_the_int8_file_where_they_belong(c
     assert np.corrcoef(run(tmp_path, integers, clips[:4]).ravel(), expected(network, clips[:4]).ravel())[0, 1] > 0.5
 
 
+def test_a_channel_whose_weights_are_all_pruned_keeps_its_bias(clips):
+    """The bias is in steps of the weights: too small a step of zeros, and it does not fit."""
+    config = NetworkConfig(name="cp_mobile", width=16, norm="none", grn=False)
+    network = deployed(config, len(LABELS), torch.from_numpy(clips))
+    graph = reading.graph_of(to_int8(to_tflite(network, description(config)), (clip[None] for clip in clips[:2])))
+    convolutions = [each for each in graph.operators if each.name in reading.CONVOLUTIONS]
+    kernels = [np.frombuffer(graph.tensors[each.inputs[1]].data, np.int8) for each in convolutions]
+    biases = [np.frombuffer(graph.tensors[each.inputs[2]].data, np.int32) for each in convolutions]
+    pruned = [
+        not kernel.reshape(graph.tensors[each.inputs[1]].shape)[..., channel].any()
+        for each, kernel in zip(convolutions, kernels, strict=True)
+        if each.name == "DEPTHWISE_CONV_2D"
+        for channel in range(graph.tensors[each.inputs[1]].shape[-1])
+    ]
+    assert any(pruned) and max(np.abs(bias.astype(np.int64)).max() for bias in biases) < 2**31 - 1
+
+
 def test_nothing_is_left_in_an_int8_file_of_the_one_that_it_was_made_from(integers):
     model = parse(integers)
     used = {0, *(each.buffer for each in (*model.subgraphs[0].tensors, *model.metadata))}
