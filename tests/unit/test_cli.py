@@ -63,7 +63,7 @@ def test_help_lists_all_commands_and_loads_none(installed, tmp_path):
     code, out, err, loaded = asc(installed, tmp_path, "--help")
     assert (code, err) == (0, "")
     panels = listed(out)
-    assert panels["Models"] == ["predict", "info", "export", "cost", "networks", "compare", "corpus", "watch"]
+    assert panels["Models"] == ["predict", "listen", "info", "export", "cost", "networks", "compare", "corpus", "watch"]
     assert panels["Pipeline"] == ["configure", "measure", "registry", "submit", "sync"]
     assert panels["Flows"] == ["doctor", "paper", "peers", "run", "shares", "sweep"]
     assert not HEAVY & loaded
