@@ -108,7 +108,7 @@ def test_an_int8_file_takes_and_returns_integers_and_says_how_they_are_meant(int
     logits, correct = run(tmp_path, integers, clips), expected(network, clips)
     # How far 8-bit activations lead astray is up to the network; this one is untrained, and its logits are stretched.
     difference = np.abs(logits - correct).mean() / correct.std()
-    assert 1e-3 < difference < 0.7
+    assert 1e-3 < difference < 0.5
 
 
 def test_the_maps_of_an_int8_file_are_integers_and_only_few_statistics_are_not(integers, clips):
