@@ -48,3 +48,24 @@ def deployed(config: NetworkConfig, classes: int, clips: Tensor) -> nn.Module:
     last.bias.copy_((last.bias - logits.mean(dim=0)) / spread)
     quantize(network)
     return network
+
+
+def trained(config: NetworkConfig, clips: Tensor, targets: Tensor, steps: int) -> nn.Module:
+    """A network as the stage quantize leaves it, after so many steps on clips (clips, 1, mel, frame)."""
+    torch.manual_seed(0)
+    network = build(config, int(targets.max()) + 1)
+    bands = clips.transpose(0, 2).flatten(1)
+    network.input.fit(bands.mean(dim=1), bands.std(dim=1), frames_per_second=100 / 3)
+    optimizer = torch.optim.AdamW(network.train().parameters(), 3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(clips), targets).backward()
+        optimizer.step()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None  # the statistics of all clips
+                module.reset_running_stats()
+        network(clips)
+        quantize(network.eval())
+    return network

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from networks import deployed
+from networks import deployed, trained
 from torch import nn
 
 from asc_core.commands.export import export
@@ -22,6 +22,7 @@ from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.errors import UserError
 from asc_core.features.config import FeatureConfig
 from asc_core.features.frontend import Frontend
+from asc_core.models.bc_resnet import BCResNet
 from asc_core.models.config import NetworkConfig
 from asc_core.models.macs import macs
 
@@ -61,7 +62,8 @@ def clips(rendered) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def network(clips) -> nn.Module:
-    return deployed(RESNORM, len(LABELS), torch.from_numpy(clips))
+    targets = torch.arange(len(clips)) % len(LABELS)  # to be learnt by heart
+    return trained(RESNORM, torch.from_numpy(clips), targets, steps=30)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,17 @@ def test_a_float_file_computes_what_torch_does_and_is_read_again(config, clips, 
         *with_shapes(onnx.load_from_string(to_onnx(network, description(config))), clips[:1].shape)
     )
     assert estimated["float32"] == pytest.approx(cost.arena(reading.graph_of(content)), rel=0.1)
-    assert reading.macs(reading.graph_of(content)) == macs(network, clips.shape[1:]) or config.norm == "fixed_pcen"
+    saved = macs(network, clips.shape[1:]) - reading.macs(reading.graph_of(content))
+    assert saved == saved_by_the_mean(network, clips) or config.norm == "fixed_pcen"
+
+
+def saved_by_the_mean(network: nn.Module, clips: np.ndarray) -> int:
+    """The products of a classifier without bounds, which the file has of the mean alone and not at every place."""
+    if isinstance(network, BCResNet):
+        return 0  # has it of the mean itself
+    classifier = network.classifier[0] if isinstance(network.classifier, nn.Sequential) else network.classifier
+    places = network.features(torch.from_numpy(clips[:1])).shape[2:].numel()
+    return (places - 1) * classifier.weight.numel()
 
 
 def test_an_int8_file_takes_and_returns_integers_and_says_how_they_are_meant(integers, network, clips, tmp_path):
@@ -106,9 +118,8 @@ def test_an_int8_file_takes_and_returns_integers_and_says_how_they_are_meant(int
     features = graph.tensors[graph.inputs[0]]
     assert (told["features"]["scale"], told["features"]["zero_point"]) == (features.scales[0], features.zeros[0])
     logits, correct = run(tmp_path, integers, clips), expected(network, clips)
-    # How far 8-bit activations lead astray is up to the network; this one is untrained, and its logits are stretched.
-    difference = np.abs(logits - correct).mean() / correct.std()
-    assert 1e-3 < difference < 0.5
+    difference = np.abs(logits - correct).mean() / correct.std()  # up to the network; 30 steps from others 0.10 to 0.12
+    assert 1e-3 < difference < 0.25
 
 
 def test_the_maps_of_an_int8_file_are_integers_and_only_few_statistics_are_not(integers, clips):

@@ -175,6 +175,8 @@ def reduce(name: str) -> Callable[..., Value]:
         if not keepdim and left != sorted(left):
             raise UserError("a mean that moves the channels cannot be exported")
         before = emitter.maker(x)
+        if name == "MEAN" and len(axes) == rank - 2 == 2 and _is_linear(emitter, before):
+            return _mean_before(emitter, before, axes)
         if name == "MEAN" and keepdim and emitter.is_kind(before, name):  # a mean of means is one over all their axes
             tensor = emitter.builder.tensors[before.inputs[1]]
             axes = sorted({*axes, *emitter.builder.buffers[tensor.buffer].data.view(np.int32).tolist()})
@@ -186,6 +188,33 @@ def reduce(name: str) -> Callable[..., Value]:
         return emitter.emit(name, [x.index, emitter.integers(axes)], options=options)
 
     return convert
+
+
+def _is_linear(emitter: Emitter, operator: Any) -> bool:
+    """Whether an operator only multiplies the channels of each place by a matrix, its result not bounded."""
+    if not emitter.is_kind(operator, "CONV_2D"):
+        return False
+    options, (x, weights, _) = operator.builtinOptions, operator.inputs
+    _, *kernel, channels = emitter.builder.tensors[weights].shape
+    return (
+        kernel == [options.strideH, options.strideW] == [1, 1]
+        and options.fusedActivationFunction == schema.ActivationFunctionType.NONE
+        and emitter.builder.tensors[x].shape[-1] == channels
+        and emitter.builder.tensors[operator.outputs[0]].quantization is None  # what was trained to be rounded stays
+    )
+
+
+def _mean_before(emitter: Emitter, convolution: Any, axes: Sequence[int]) -> Value:
+    """The mean of what a linear operator computes, as what it computes of the mean: once, and not at every place."""
+    builder = emitter.builder
+    builder.operators.remove(convolution)
+    x, *weights = convolution.inputs
+    options = schema.ReducerOptionsT()
+    options.keepDims = True
+    mean = emitter.emit("MEAN", [x, emitter.integers(axes)], (1, builder.tensors[x].shape[-1], 1, 1), options)
+    channels = builder.tensors[convolution.outputs[0]].shape[-1]
+    y = emitter.emit("CONV_2D", [mean.index, *weights], (1, channels, 1, 1), convolution.builtinOptions)
+    return y if y.shape == emitter.shape else reshape(emitter, y)
 
 
 def vector_norm(emitter: Emitter, x: Value, order: float, dims: Sequence[int], keepdim: bool = False) -> Value:
