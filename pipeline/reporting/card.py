@@ -125,9 +125,10 @@ def _model(facts: Facts, description: dict[str, Any]) -> str:
     width = f"tau {shape['tau']:g}" if shape["name"].startswith("bc_") else f"width {shape['width']}"
     asc = shape["name"] == "bc_resnet_asc" and shape["norm"] == "resnorm"
     published = "BC-ResNet-ASC with Residual Normalization, " if asc else ""
+    rounded = "; activations in 8 bit, with the steps of its training" if description.get("activations") else ""
     return markdown_table(["", ""], [
         ["network", f"{shape['name']} ({width}, norm {shape['norm']}), deployed: 8-bit convolution weights, scales and "
-                    "shifts in half precision"],
+                    f"shifts in half precision{rounded}"],
         ["input", f"{features['seconds']:g} s at {config['sample_rate']} Hz, mono; {config['n_mels']} log-mel bands, "
                   f"windows of {config['window_ms']:g} ms every {config['hop_ms']:g} ms"],
         ["output", f"probabilities of {', '.join(description['labels'])}"],

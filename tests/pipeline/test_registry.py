@@ -24,11 +24,12 @@ from workspace import ROOT
 import asc_core
 from asc_core import UserError
 from asc_core.cli import run
-from asc_core.compression import package
+from asc_core.compression import activations, package
 from asc_core.deploy.predictor import Engine, Predictor, _in_torch
 from asc_core.features.audio import to_mono
 from asc_core.features.config import FeatureConfig
 from asc_core.features.log_mel import LogMel, fit_length
+from asc_core.models.config import NetworkConfig
 from flows.engine.stages import end_trees
 from pipeline.release import registry, sync
 from pipeline.release.shipped import bundle
@@ -124,6 +125,19 @@ def test_the_card_of_a_model_of_the_tau_corpus_says_who_may_use_it(finished):
     text = card(finished.folder, "tau2020", failed)
     assert "non-commercial, academic use only" in text
     assert "| gate accuracy | 50.50 | at least 60.0 | MISSED |" in text
+
+
+def test_the_card_tells_of_activations_that_were_trained_in_8_bit(finished, tmp_path):
+    folder = finished.copy(tmp_path / "project").folder
+    path, told = folder / "models/0/quantized.asc", "activations in 8 bit"
+    assert told not in card(folder, "synthetic", [])
+    network, description = package.read(path)
+    clips = torch.randn(4, 1, description["features"]["config"]["n_mels"], 40)
+    activations.attach(network, clips).calibrate(network, [clips])
+    activations.settle(network)
+    config, labels = NetworkConfig(**description["network"]), description["labels"]
+    package.write(path, network, config, labels, features=description["features"])
+    assert told in card(folder, "synthetic", [])
 
 
 # Champion and challenger
