@@ -1,10 +1,11 @@
 """Random devices on stored energies, against the same devices on the waveforms."""
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
 import torch
-from scipy.signal import fftconvolve, lfilter
+from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from workspace import ROOT
 
 from asc_core.errors import ConfigError, UserError
@@ -196,6 +197,26 @@ def test_random_curves_are_smooth_and_as_strong_as_configured():
     assert curves.diff(dim=1).square().mean().sqrt() < 1
 
 
+def test_a_low_cut_is_a_high_pass_filter_of_the_waveform():
+    samples = np.random.default_rng(3).normal(size=20 * RATE)
+    for cutoff in (60, 300):
+        cut = Response(1.0, curve_db=0, low_cut_hz=(cutoff, cutoff))
+        expected = energies(sosfilt(butter(2, cutoff, "high", fs=RATE, output="sos"), samples))
+        found = through(energies(samples), response=cut)
+        band = (DB * (found - expected)).mean(dim=3).flatten()
+        assert (band - band.median())[4:].abs().max() < 0.3  # below, what leaks from other bands is heard
+        assert (DB * (found - energies(samples))).mean(dim=3).flatten()[-1] > 0  # the mean gain is none
+
+
+def test_cutoffs_are_drawn_from_the_whole_range_evenly_in_octaves():
+    centre = librosa.mel_frequencies(66, fmax=RATE / 2)[2]  # of the second band
+    cut = Response(1.0, curve_db=0, low_cut_hz=(centre / 4, centre * 4))
+    cuts = DB * through(torch.zeros(2000, 1, 64, 2), response=cut)[:, 0, :, 0]
+    loss = cuts[:, -1] - cuts[:, 1]
+    assert loss.min() < 0.1 and loss.max() > 20
+    assert abs((loss > 3).float().mean() - 0.5) < 0.05
+
+
 def test_each_part_changes_its_share_of_the_clips_each_in_its_own_way(tmp_path):
     x = torch.randn(2000, 1, 64, 6) * 3
     for name, part in (("response", Response(0.6)), ("compressor", Compressor(0.3)), ("noise", Noise(0.2, (20, 40)))):
@@ -246,6 +267,7 @@ def test_other_responses_than_the_expected_are_an_error_that_says_which(tmp_path
     ("kind", "field", "value"),
     [
         (Response, "p", 1.1), (Response, "curve_db", -1), (Response, "fingerprint", "abc"),
+        (Response, "low_cut_hz", (200, 20)), (Response, "low_cut_hz", (0, 20)),
         (Compressor, "threshold_db", (30, 10)), (Compressor, "ratio", (0.5, 2)), (Compressor, "ratio", (1, 2, 3)),
         (Noise, "below_db", (10, float("nan"))), (Noise, "below_db", 40),
     ],
