@@ -50,11 +50,14 @@ def test_an_exported_file_is_measured_like_the_network_and_compared_with_it(form
     found = on_device(path, answers, store, gates(form))
     exported = found["exported"]
     assert set(exported) == {"form", *metrics, "agreement", "probability_difference", "logit_cosine"}
-    assert found["costs"][1]["file"].startswith("model") and found["costs"][1]["macs"] == found["costs"][0]["macs"]
+    network, file = found["costs"]
+    assert file["file"].startswith("model")
+    saved = network["macs"] - file["macs"]  # LiteRT's multiplies the mean of a clip by the classifier
+    assert saved == 0 if form == "onnx" else 0 < saved < 0.05 * network["macs"]
     if form == "tflite_int8":
         # How far 8-bit activations lead astray is up to the network; this one is untrained.
         assert 0.3 < exported["logit_cosine"] < 0.9999 and exported["probability_difference"] > 1e-3
-        assert list(found["costs"][1]["ram_bytes"]) == ["int8"]
+        assert list(file["ram_bytes"]) == ["int8"]
     else:
         assert exported["agreement"] == 100 and exported["logit_cosine"] > 0.999999
         assert exported["accuracy_by_device"] == metrics["accuracy_by_device"]
