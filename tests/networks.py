@@ -5,9 +5,11 @@ from torch import Tensor, nn
 
 from asc_core.compression.prune import prune
 from asc_core.compression.quantize import quantize
+from asc_core.models.bc_resnet import BCResNet
 from asc_core.models.config import NetworkConfig
 from asc_core.models.cp_mobile import GRN
 from asc_core.models.networks import build
+from asc_core.training.precise_bn import measure_statistics
 
 
 def randomize_norms(network: nn.Module) -> nn.Module:
@@ -61,11 +63,16 @@ def trained(config: NetworkConfig, clips: Tensor, targets: Tensor, steps: int) -
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(clips), targets).backward()
         optimizer.step()
+    measure_statistics(network, [clips])
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None  # the statistics of all clips
-                module.reset_running_stats()
-        network(clips)
-        quantize(network.eval())
+        quantize(network)
     return network
+
+
+def saved_by_the_mean(network: nn.Module, clips: Tensor) -> int:
+    """The products of a classifier without bounds, which a LiteRT file has of the mean alone and not at every place."""
+    if isinstance(network, BCResNet):
+        return 0  # has it of the mean itself
+    classifier = network.classifier[0] if isinstance(network.classifier, nn.Sequential) else network.classifier
+    places = network.features(clips[:1]).shape[2:].numel()
+    return (places - 1) * classifier.weight.numel()

@@ -217,6 +217,11 @@ def test_cutoffs_are_drawn_from_the_whole_range_evenly_in_octaves():
     assert abs((loss > 3).float().mean() - 0.5) < 0.05
 
 
+def test_a_low_cut_beside_measured_responses_is_an_error_that_names_it():
+    with pytest.raises(ConfigError, match=r"^low_cut_hz: goes with random curves"):
+        Response(folder="responses", low_cut_hz=(20, 200))
+
+
 def test_each_part_changes_its_share_of_the_clips_each_in_its_own_way(tmp_path):
     x = torch.randn(2000, 1, 64, 6) * 3
     for name, part in (("response", Response(0.6)), ("compressor", Compressor(0.3)), ("noise", Noise(0.2, (20, 40)))):

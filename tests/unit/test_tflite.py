@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from networks import deployed, trained
+from networks import deployed, saved_by_the_mean, trained
 from torch import nn
 
 from asc_core.commands.export import export
@@ -22,7 +22,6 @@ from asc_core.deploy.predictor import Engine, Predictor
 from asc_core.errors import UserError
 from asc_core.features.config import FeatureConfig
 from asc_core.features.frontend import Frontend
-from asc_core.models.bc_resnet import BCResNet
 from asc_core.models.config import NetworkConfig
 from asc_core.models.macs import macs
 
@@ -98,16 +97,7 @@ def test_a_float_file_computes_what_torch_does_and_is_read_again(config, clips, 
     )
     assert estimated["float32"] == pytest.approx(cost.arena(reading.graph_of(content)), rel=0.1)
     saved = macs(network, clips.shape[1:]) - reading.macs(reading.graph_of(content))
-    assert saved == saved_by_the_mean(network, clips) or config.norm == "fixed_pcen"
-
-
-def saved_by_the_mean(network: nn.Module, clips: np.ndarray) -> int:
-    """The products of a classifier without bounds, which the file has of the mean alone and not at every place."""
-    if isinstance(network, BCResNet):
-        return 0  # has it of the mean itself
-    classifier = network.classifier[0] if isinstance(network.classifier, nn.Sequential) else network.classifier
-    places = network.features(torch.from_numpy(clips[:1])).shape[2:].numel()
-    return (places - 1) * classifier.weight.numel()
+    assert saved == saved_by_the_mean(network, torch.from_numpy(clips)) or config.norm == "fixed_pcen"
 
 
 def test_an_int8_file_takes_and_returns_integers_and_says_how_they_are_meant(integers, network, clips, tmp_path):
