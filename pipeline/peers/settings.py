@@ -19,11 +19,13 @@ OURS = ("student", "quantized", "ours")  # names that are not free for the syste
 
 
 class Recipe(Section):
-    """How a system is trained."""
+    """How a system is trained; `ema` and `precise_bn` are as in training of params.yaml, whose own are not for it."""
 
     network: NetworkConfig
     augment: AugmentConfig
     schedule: Schedule
+    ema: Annotated[float, Field(ge=0, le=0.99999)] | None = None
+    precise_bn: bool = False
 
 
 class Peers(Section):

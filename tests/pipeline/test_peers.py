@@ -132,6 +132,16 @@ def test_a_recipe_is_trained_in_its_share_of_epochs_and_bands():
     assert job.augment.spec_augment.max_bands == 12  # 48 of 256
 
 
+def test_what_ours_ends_with_is_not_the_others():
+    values = read_yaml(settings.SETTINGS)
+    values["peers"]["recipes"]["asc_1"]["ema"] = 0.9
+    peers = check(settings.PeersFile, values, settings.SETTINGS).peers
+    ours_has = TrainingConfig(ema=0.99, precise_bn=True)
+    published, averaged = (job_of(peers, name, ours_has, 64, 0) for name in ("cp_resnet_128k", "asc_1"))
+    assert not published.precise_bn and published.training.ema is None
+    assert averaged.precise_bn and averaged.training.ema == 0.9
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -2,10 +2,8 @@
 
 All are trained by the same code on the same features, and measured as float networks without compression. What that
 changes for every one of them: batches are as large as params.yaml says, since those of the publications (64, and 256
-for CP-Mobile and CP-ResNet) are for corpora of 14,000 and 140,000 clips; the rate falls along a cosine; where
-params.yaml has ours end with averages of the weights or with batch statistics measured anew, the others do too, though
-no publication names either; the features are those of params.yaml (published for CP-Mobile and CP-ResNet: 32 kHz,
-window 96 ms, hop 16 and 23 ms).
+for CP-Mobile and CP-ResNet) are for corpora of 14,000 and 140,000 clips; the rate falls along a cosine; the features
+are those of params.yaml (published for CP-Mobile and CP-ResNet: 32 kHz, window 96 ms, hop 16 and 23 ms).
 """
 
 from dataclasses import dataclass

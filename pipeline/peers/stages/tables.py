@@ -43,8 +43,8 @@ def text(rows: list[dict[str, Any]], peers: Peers, used: dict[str, Any]) -> str:
         "that training had or had not. The others are float networks. In brackets 95 % intervals, by bootstrap over "
         "locations; those of the differences tell of other seeds too, where there are several.\n\n"
         f"{markdown(rows)}\n## Sources\n\n{sources}\nAll of them were trained for {peers.epochs:g} of the published "
-        "epochs, with what params.yaml has under features and training, as ours is: batches, averages of the weights "
-        "(ema) and batch statistics measured anew (precise_bn).\n\n## Settings\n\n```yaml\n"
+        "epochs, in batches and on features as params.yaml has them; with averages of the weights (ema) and batch "
+        "statistics measured anew (precise_bn) where a recipe has them.\n\n## Settings\n\n```yaml\n"
         f"{yaml.safe_dump(used, sort_keys=False, allow_unicode=True, width=120)}```\n"
     )
 

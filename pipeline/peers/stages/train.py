@@ -31,7 +31,10 @@ def train(params: Params, journal: Journal, system: str, seed: int, fold: str) -
 
 
 def job_of(peers: Peers, system: str, training: TrainingConfig, bands: int, seed: int) -> Job:
-    """The training of a system on features of so many bands, in its share of the published epochs."""
+    """The training of a system on features of so many bands, in its share of the published epochs.
+
+    Batches and precision are those of `training`.
+    """
     recipe = peers.recipes[system]
     schedule, augment = recipe.schedule, recipe.augment
     epochs = max(1, round(peers.epochs * schedule.epochs))
@@ -39,6 +42,7 @@ def job_of(peers: Peers, system: str, training: TrainingConfig, bands: int, seed
     if masks := augment.spec_augment:
         masks = replace(masks, max_bands=round(masks.max_bands * bands / peers.bands))
         augment = replace(augment, spec_augment=masks)
+    training = replace(training, ema=recipe.ema, precise_bn=recipe.precise_bn)
     return Job(schedule, training, augment, seed)
 
 
